@@ -1,0 +1,38 @@
+"""Milepost: compare, inspect, extend and use position encodings of Transformer models.
+
+Nothing heavy is imported until a name is used: ``import milepost`` costs a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "LearnedPositions": "milepost.encodings",
+    "MilepostError": "milepost.errors",
+    "compare": "milepost.comparison",
+    "load": "milepost.models",
+    "swap": "milepost.models",
+}
+
+__all__ = sorted(["__version__", *_PUBLIC])
+
+if TYPE_CHECKING:
+    from milepost.comparison import compare as compare
+    from milepost.encodings import LearnedPositions as LearnedPositions
+    from milepost.errors import MilepostError as MilepostError
+    from milepost.models import load as load
+    from milepost.models import swap as swap
+
+
+def __getattr__(name: str) -> object:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'milepost' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

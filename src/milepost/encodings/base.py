@@ -1,0 +1,238 @@
+"""The one abstract class of a position encoding, and the registry of all of them.
+
+An encoding acts at up to three places of a Transformer:
+
+========  =========================================  =============================
+place     hook                                       examples
+========  =========================================  =============================
+input     ``vectors``: added to the token embeddings ``learned``, ``sinusoidal``
+queries   ``rotate``: changes queries and keys       ``rotary``
+scores    ``bias``: added to the attention scores    ``alibi``, ``t5``
+========  =========================================  =============================
+
+An encoding never guesses positions: it is given them. Positions known to the host are a ``range``
+(lengths are then checked without touching a device); any others are an int64 tensor.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self, TypeAlias
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from milepost.errors import OptionError, SpecError, UnknownName
+from milepost.spec import Spec, Value, parse_spec
+
+Positions: TypeAlias = "range | Int64[Tensor, '*batch seq']"
+PLACES = ("vectors", "rotate", "bias")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What an encoding has to know of the model that it is put into.
+
+    Args:
+        dim: width of the token embeddings.
+        heads: attention heads (query heads where keys have fewer).
+        head_dim: width of one head.
+        max_len: positions that a table gets; encodings without a table ignore it.
+        causal: whether a query sees only keys at or before it.
+        embedding_rms: root mean square of the values that the encoding stands beside: the initial
+            std of the token embeddings, or the rms of the table it replaces. Encodings that add
+            vectors take their initial scale from it unless their spec says otherwise.
+    """
+
+    dim: int
+    heads: int
+    head_dim: int
+    max_len: int
+    causal: bool = True
+    embedding_rms: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "heads", "head_dim", "max_len"):
+            if getattr(self, name) < 1:
+                raise OptionError(
+                    f"{name} must be at least 1",
+                    got=f"{name}={getattr(self, name)}",
+                    fix=f"give a positive {name}",
+                )
+        if not (math.isfinite(self.embedding_rms) and self.embedding_rms >= 0):
+            raise OptionError(
+                "embedding_rms must be a finite number, 0 or more",
+                got=str(self.embedding_rms),
+                fix="leave it at its default",
+            )
+
+
+class Encoding(nn.Module, abc.ABC):
+    """A way to put position into a Transformer.
+
+    A subclass implements ``from_spec`` and at least one of the three hooks (``none`` implements none);
+    ``places`` then says which. The hooks that it leaves alone do nothing: they are defined here so
+    that a model calls all encodings alike. Concrete encodings are final.
+
+    No buffers: loading through the meta device refills foreign buffers with garbage, so constants are
+    built in the forward pass or kept in plain attributes that are rebuilt when lost.
+    """
+
+    name: ClassVar[str] = ""
+    defaults: ClassVar[Mapping[str, Value]] = {}
+    places: frozenset[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.places = frozenset(hook for hook in PLACES if getattr(cls, hook) is not getattr(Encoding, hook))
+
+    @classmethod
+    @abc.abstractmethod
+    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+        """Build the encoding for a model; ``options`` are complete, defaults filled in."""
+
+    @property
+    def usable_length(self) -> int | None:
+        """Positions that the encoding has an answer for; ``None`` means no limit."""
+        return None
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """Initial scales that the encoding chose, for the report; empty where it has none."""
+        return {}
+
+    def vectors(self, positions: Positions) -> Float[Tensor, "*batch seq dim"] | None:
+        """Vectors to add to the token embeddings at ``positions``; ``None`` adds nothing."""
+        return None
+
+    def rotate(
+        self,
+        query: Float[Tensor, "batch heads query head_dim"],
+        key: Float[Tensor, "batch kv_heads key head_dim"],
+        query_positions: Int64[Tensor, "*batch query"],
+        key_positions: Int64[Tensor, "*batch key"],
+    ) -> tuple[Tensor, Tensor]:
+        """Change queries and keys; returns new tensors of the dtypes given."""
+        return query, key
+
+    def bias(
+        self,
+        query: Float[Tensor, "batch heads query head_dim"],
+        query_positions: Int64[Tensor, "*batch query"],
+        key_positions: Int64[Tensor, "*batch key"],
+        *,
+        scaling: float,
+    ) -> Float[Tensor, "*batch heads query key"] | None:
+        """Numbers to add to the scaled scores, float32; ``query`` serves content-dependent biases.
+
+        Args:
+            query: queries as the model made them, before any rotation.
+            query_positions: positions of the queries, one row a sequence or shared by all.
+            key_positions: positions of the keys.
+            scaling: what the model multiplies ``query @ key`` by.
+        """
+        return None
+
+    def embed(
+        self, embeddings: Float[Tensor, "batch seq dim"], positions: Positions | None = None
+    ) -> Float[Tensor, "batch seq dim"]:
+        """Add ``vectors`` to token embeddings; without ``positions`` they are 0, 1, 2, ... ."""
+        added = self.vectors(range(embeddings.shape[-2]) if positions is None else positions)
+        return embeddings if added is None else embeddings + added
+
+
+_REGISTRY: dict[str, type[Encoding]] = {}
+
+
+def register(name: str) -> Callable[[type[Encoding]], type[Encoding]]:
+    """Class decorator that puts an encoding into the registry under ``name``.
+
+    Raises:
+        OptionError: MP105, when the name is taken.
+    """
+
+    def put(cls: type[Encoding]) -> type[Encoding]:
+        if name in _REGISTRY:
+            raise OptionError("this encoding's name is taken", got=name, fix="choose another name")
+        cls.name = name
+        _REGISTRY[name] = cls
+        return cls
+
+    return put
+
+
+def registered() -> dict[str, type[Encoding]]:
+    """All encodings by name, sorted."""
+    return dict(sorted(_REGISTRY.items()))
+
+
+def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:
+    """Look an encoding up and complete its options with their defaults.
+
+    Raises:
+        UnknownName: MP104, no encoding of this name; the nearest is offered.
+        SpecError: MP103, an option that this encoding does not have, or of the wrong kind.
+    """
+    spec = parse_spec(spec) if isinstance(spec, str) else spec
+    if spec.name not in _REGISTRY:
+        raise UnknownName.among("encoding", spec.name, _REGISTRY)
+    cls = _REGISTRY[spec.name]
+    options = dict(cls.defaults)
+    for key, value in spec.options.items():
+        if key not in cls.defaults:
+            has = ", ".join(sorted(cls.defaults)) or "no options"
+            raise SpecError(f"{spec.name} has no option {key}", got=str(spec), fix=f"{spec.name} has {has}")
+        options[key] = _checked(spec, key, value, cls.defaults[key])
+    return cls, options
+
+
+def _checked(spec: Spec, key: str, value: Value, default: Value) -> Value:
+    if isinstance(value, Spec) and not value.options and isinstance(default, str):
+        return value.name  # a bare word is a string where the option is one
+    if isinstance(default, float) and isinstance(value, int):
+        return float(value)
+    # "auto" is the string default of options that are otherwise a number: the encoding checks those
+    fits = isinstance(value, type(default)) or (default == "auto" and isinstance(value, int | float))
+    if not fits:
+        kind = {int: "a whole number", float: "a number", str: "a word"}.get(type(default), "a spec")
+        raise SpecError(
+            f"{spec.name}'s option {key} must be {kind}", got=str(spec), fix=f"its default is {default}"
+        )
+    return value
+
+
+def canonical(spec: Spec | str) -> Spec:
+    """The one spelling of a spec: defaults dropped, options sorted, words bare. Hashes are of this form.
+
+    >>> str(canonical("rotary(theta=10000)")), str(canonical("rotary(theta=5e5)"))
+    ('rotary', 'rotary(theta=500000)')
+    """
+    cls, options = resolve(spec)
+    kept: dict[str, Value] = {}
+    for key, value in options.items():
+        if value != cls.defaults[key]:
+            kept[key] = (
+                canonical(value)
+                if isinstance(value, Spec)
+                else Spec(value)
+                if isinstance(value, str)
+                else value
+            )
+    return Spec(cls.name, kept)
+
+
+def build(spec: Spec | str, geometry: Geometry) -> Encoding:
+    """Build an encoding from its spec for a model of this geometry.
+
+    Raises:
+        UnknownName: MP104. SpecError: MP103. OptionError: MP105, a value out of its range.
+
+    >>> build("learned", Geometry(dim=8, heads=2, head_dim=4, max_len=16)).usable_length
+    16
+    """
+    cls, options = resolve(spec)
+    return cls.from_spec(options, geometry)

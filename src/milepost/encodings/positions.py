@@ -1,0 +1,80 @@
+"""One place that derives positions; encodings and models never guess them."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Int, Int64
+from torch import Tensor
+
+from milepost.errors import OptionError
+
+
+def build_positions(
+    length: int,
+    *,
+    past_length: int | Int64[Tensor, ""] = 0,
+    attention_mask: Int[Tensor, "batch total"] | Bool[Tensor, "batch total"] | None = None,
+    document_starts: Bool[Tensor, "batch seq"] | None = None,
+    first_row: int = 0,
+    device: torch.device | str | None = None,
+) -> Int64[Tensor, "batch seq"]:
+    """Derive the position of each of ``length`` new tokens, or its row when ``first_row`` is given.
+
+    Always int64, whatever the model's dtype: bfloat16 cannot tell position 256 from 257.
+
+    Args:
+        length: new tokens in this call.
+        past_length: tokens already in the cache, pads included.
+        attention_mask: 1 for real tokens, of ``past_length + length`` columns. Real tokens are counted
+            from 0 in each row, so left pads shift nothing; a pad gets the position of the real token
+            before it, 0 where there is none.
+        document_starts: true where a packed document begins; positions restart there.
+        first_row: row of position 0 in the family's table (RoBERTa: pad + 1, OPT: 2); added to all.
+        device: where to build; the device of the mask or of ``document_starts`` by default.
+
+    Returns:
+        int64, shape ``(batch, length)``; batch is 1 where nothing depends on the sequence.
+
+    Raises:
+        OptionError: MP105, when shapes disagree or a mask and document starts are both given.
+
+    >>> mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
+    >>> build_positions(4, attention_mask=mask).tolist()
+    [[0, 0, 0, 1], [0, 1, 2, 2]]
+    >>> build_positions(1, past_length=3, attention_mask=mask).tolist()
+    [[1], [2]]
+    >>> starts = torch.tensor([[True, False, False, True, False]])
+    >>> build_positions(5, document_starts=starts, first_row=2).tolist()
+    [[2, 3, 4, 2, 3]]
+    """
+    if attention_mask is not None and document_starts is not None:
+        raise OptionError(
+            "positions come from a mask or from document starts, not both",
+            got="attention_mask and document_starts",
+            fix="leave pads out of packed sequences",
+        )
+    if attention_mask is not None:
+        if attention_mask.ndim != 2 or attention_mask.shape[1] < length:
+            raise OptionError(
+                "the attention mask does not cover the new tokens",
+                got=f"mask of shape {tuple(attention_mask.shape)}, {length} new tokens",
+                fix="pass the two-dimensional mask over past and new tokens",
+            )
+        # counted over the whole mask, so that a cached step continues its own sequence
+        counted = attention_mask.to(device=device, dtype=torch.int64).cumsum(-1) - 1
+        return counted.clamp_(min=0)[:, -length:] + first_row
+    if document_starts is not None:
+        if document_starts.ndim != 2 or document_starts.shape[1] != length:
+            raise OptionError(
+                "document starts must be given for each new token",
+                got=f"shape {tuple(document_starts.shape)}, {length} new tokens",
+                fix="pass one boolean per new token",
+            )
+        slots = torch.arange(length, device=document_starts.device, dtype=torch.int64).expand_as(
+            document_starts
+        )
+        begun = torch.where(document_starts, slots, slots.new_zeros(())).cummax(-1).values
+        # a document that began before this call goes on where the cache ends
+        continued = document_starts.to(torch.int64).cumsum(-1) == 0
+        return torch.where(continued, slots + past_length, slots - begun) + first_row
+    return (torch.arange(length, device=device, dtype=torch.int64) + past_length)[None] + first_row

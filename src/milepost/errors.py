@@ -1,0 +1,165 @@
+"""Errors that tell a user what happened, what was found, and what to do.
+
+::
+
+    MilepostError                     exit code
+    ├── PastTheEnd         MP101      3   (IndexError)   a position after the last row
+    ├── TableTooShort      MP102      3   (ValueError)   too few rows for what is asked
+    ├── SpecError          MP103      2   (ValueError)   a spec string that cannot be read
+    ├── UnknownName        MP104      2   (LookupError)  no encoding, task, ... of this name
+    ├── OptionError        MP105      2   (ValueError)   an option out of its range
+    ├── MissingExtra       MP106      2   (ImportError)  an optional dependency is not installed
+    ├── FolderError        MP107      2   (ValueError)   a run folder that belongs to something else
+    ├── DataError          MP110      3   (ValueError)   data that cannot be used
+    ├── UnknownFamily      MP120      3   (LookupError)  a model family Milepost does not know
+    ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
+    ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
+    └── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
+
+The message is always three lines; its parts are attributes, so nobody has to parse text.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class MilepostError(Exception):
+    """An error with a code, what was got, and how to mend it.
+
+    Args:
+        problem: one sentence, lower case, no full stop.
+        got: the values that were found.
+        fix: what the reader can do now.
+
+    >>> print(PastTheEnd("position 8 is past the end of the table", got="8 usable positions",
+    ...                  fix="shorten the input"))
+    [MP101] position 8 is past the end of the table
+      got: 8 usable positions
+      fix: shorten the input
+    """
+
+    code: ClassVar[str] = "MP100"
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, problem: str, *, got: str, fix: str) -> None:
+        super().__init__(problem, got, fix)
+        self.problem = problem
+        self.got = got
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.problem}\n  got: {self.got}\n  fix: {self.fix}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # keyword-only arguments: the default would not survive the way back from a worker process
+        return _rebuild, (type(self), self.problem, self.got, self.fix)
+
+
+def _rebuild(kind: type[MilepostError], problem: str, got: str, fix: str) -> MilepostError:
+    return kind(problem, got=got, fix=fix)
+
+
+class PastTheEnd(MilepostError, IndexError):
+    """A position was asked for that lies after the last row."""
+
+    code = "MP101"
+
+
+class TableTooShort(MilepostError, ValueError):
+    """A table has too few rows for what is asked of it."""
+
+    code = "MP102"
+
+
+class SpecError(MilepostError, ValueError):
+    """A spec string cannot be read, or its options make no sense."""
+
+    code = "MP103"
+    exit_code = 2
+
+
+class UnknownName(MilepostError, LookupError):
+    """No thing of this kind has this name."""
+
+    code = "MP104"
+    exit_code = 2
+
+    @classmethod
+    def among(cls, kind: str, name: str, known: Iterable[str]) -> UnknownName:
+        """Build the error for ``name`` and offer the nearest of ``known``.
+
+        >>> UnknownName.among("encoding", "rotery", ["rotary", "alibi"]).fix
+        'did you mean rotary? known: alibi, rotary'
+        """
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        offer = f"did you mean {near[0]}? " if near else ""
+        return cls(
+            f"there is no {kind} of this name",
+            got=name or "(nothing)",
+            fix=f"{offer}known: {', '.join(known)}",
+        )
+
+
+class OptionError(MilepostError, ValueError):
+    """An option is out of its range, or options contradict each other."""
+
+    code = "MP105"
+    exit_code = 2
+
+
+class MissingExtra(MilepostError, ImportError):
+    """An optional dependency is not installed."""
+
+    code = "MP106"
+    exit_code = 2
+
+    @classmethod
+    def of(cls, extra: str, module: str) -> MissingExtra:
+        """Build the error for an absent ``module`` that ``extra`` would bring."""
+        return cls(
+            f"this needs the extra '{extra}'",
+            got=f"no module named {module}",
+            fix=f"pip install 'milepost[{extra}]'",
+        )
+
+
+class FolderError(MilepostError, ValueError):
+    """A run folder belongs to another design, or cannot be written."""
+
+    code = "MP107"
+    exit_code = 2
+
+
+class DataError(MilepostError, ValueError):
+    """Data is missing, empty, binary, or too short for what is asked."""
+
+    code = "MP110"
+
+
+class UnknownFamily(MilepostError, LookupError):
+    """A model family that Milepost does not know; it never guesses one."""
+
+    code = "MP120"
+
+
+class SwapRefused(MilepostError, ValueError):
+    """An encoding cannot be put into this model; the model is as it was."""
+
+    code = "MP121"
+
+
+class UnsafeFile(MilepostError, ValueError):
+    """A file is malformed, ambiguous or hostile; nothing was written."""
+
+    code = "MP130"
+
+
+class TrialFailed(MilepostError, RuntimeError):
+    """A trial ended without a result."""
+
+    code = "MP140"
+    exit_code = 1
