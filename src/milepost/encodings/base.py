@@ -105,8 +105,19 @@ class Encoding(nn.Module, abc.ABC):
         """Initial scales that the encoding chose, for the report; empty where it has none."""
         return {}
 
-    def vectors(self, positions: Positions) -> Float[Tensor, "*batch seq dim"] | None:
-        """Vectors to add to the token embeddings at ``positions``; ``None`` adds nothing."""
+    def vectors(
+        self, positions: Positions, *, device: torch.device | str | None = None
+    ) -> Float[Tensor, "*batch seq dim"] | None:
+        """Vectors to add to the token embeddings at ``positions``; ``None`` adds nothing.
+
+        Args:
+            positions: a contiguous ``range``, answered with ``(seq, dim)``, or int64 of any shape.
+            device: where to build when positions are a ``range`` and the encoding has no parameter
+                that says; ignored otherwise.
+
+        Returns:
+            The parameter's dtype, or float32 where there is no parameter; ``embed`` casts.
+        """
         return None
 
     def rotate(
@@ -141,8 +152,10 @@ class Encoding(nn.Module, abc.ABC):
         self, embeddings: Float[Tensor, "batch seq dim"], positions: Positions | None = None
     ) -> Float[Tensor, "batch seq dim"]:
         """Add ``vectors`` to token embeddings; without ``positions`` they are 0, 1, 2, ... ."""
-        added = self.vectors(range(embeddings.shape[-2]) if positions is None else positions)
-        return embeddings if added is None else embeddings + added
+        if positions is None:
+            positions = range(embeddings.shape[-2])
+        added = self.vectors(positions, device=embeddings.device)
+        return embeddings if added is None else embeddings + added.to(embeddings.dtype)
 
 
 _REGISTRY: dict[str, type[Encoding]] = {}
@@ -203,6 +216,32 @@ def _checked(spec: Spec, key: str, value: Value, default: Value) -> Value:
             f"{spec.name}'s option {key} must be {kind}", got=str(spec), fix=f"its default is {default}"
         )
     return value
+
+
+def read_scale(key: str, value: Value, auto: float) -> float:
+    """Read an option that is a scale: a number of 0 or more, or ``auto`` for ``auto``.
+
+    Raises:
+        OptionError: MP105, when it is neither.
+    """
+    if value == "auto":
+        return auto
+    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
+        return float(value)
+    raise OptionError(f"{key} must be auto or a number, 0 or more", got=f"{key}={value}", fix=f"{key}=auto")
+
+
+def read_choice(key: str, value: object, choices: tuple[str, ...]) -> str:
+    """Read an option that is one of a few words.
+
+    Raises:
+        OptionError: MP105, when it is none of them.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    raise OptionError(
+        f"{key} must be one of its words", got=f"{key}={value}", fix=f"one of {', '.join(choices)}"
+    )
 
 
 def canonical(spec: Spec | str) -> Spec:

@@ -78,3 +78,15 @@ def build_positions(
         continued = document_starts.to(torch.int64).cumsum(-1) == 0
         return torch.where(continued, slots + past_length, slots - begun) + first_row
     return (torch.arange(length, device=device, dtype=torch.int64) + past_length)[None] + first_row
+
+
+def require_whole(positions: Tensor) -> None:
+    """Refuse positions that are not integers: bfloat16 and float16 cannot hold them.
+
+    Raises:
+        OptionError: MP105, when the tensor is not of an integer dtype.
+    """
+    if positions.is_floating_point() or positions.is_complex() or positions.dtype == torch.bool:
+        raise OptionError(
+            "positions must be whole numbers", got=str(positions.dtype), fix="pass an int64 tensor"
+        )

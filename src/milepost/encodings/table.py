@@ -1,0 +1,178 @@
+"""What tables of position vectors share: rows by position, and what happens past the last one."""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from milepost.encodings.base import Encoding, Positions, read_choice
+from milepost.encodings.positions import require_whole
+from milepost.errors import OptionError, PastTheEnd
+
+OVERFLOW = ("error", "clamp", "tile")
+
+
+class PositionTable(Encoding, abc.ABC):
+    """One stored row a position; position p is row p.
+
+    Past the last row, ``past`` decides: ``error`` raises, ``clamp`` answers with the last row, ``tile``
+    starts again at row 0. Negative positions are errors always. Lengths known to the host and
+    positions on the CPU are checked at once. Elsewhere, and in a compiled graph, no value is read: the
+    index is clamped, so nothing illegal reaches the device, the vector is NaN, and outside a compiled
+    graph the error is raised by the next call that finds the verdict arrived, or by
+    ``check_positions_seen``.
+    """
+
+    def __init__(self, max_len: int, dim: int, past: str) -> None:
+        super().__init__()
+        for name, value in (("max_len", max_len), ("dim", dim)):
+            if value < 1:
+                raise OptionError(
+                    f"{name} must be at least 1", got=f"{name}={value}", fix=f"give a positive {name}"
+                )
+        self.max_len = max_len
+        self.dim = dim
+        self.past = read_choice("past", past, OVERFLOW)
+        self._deferred = _Deferred()
+        self._defers_on_cpu = False  # tests take the device's path without a device
+
+    @abc.abstractmethod
+    def _slice(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
+        """Rows ``start`` to ``stop``, both inside the table."""
+
+    @abc.abstractmethod
+    def _gather(self, rows: Int64[Tensor, "*batch seq"]) -> Float[Tensor, "*batch seq dim"]:
+        """Rows at indices inside the table."""
+
+    @property
+    def usable_length(self) -> int | None:
+        """Rows of the table; ``None`` where an overflow rule answers past them."""
+        return self.max_len if self.past == "error" else None
+
+    def vectors(
+        self, positions: Positions, *, device: torch.device | str | None = None
+    ) -> Float[Tensor, "*batch seq dim"]:
+        """Rows at ``positions``: a slice for a ``range``, a gather for a tensor.
+
+        Raises:
+            PastTheEnd: MP101, a position that has no row; see the class for when.
+        """
+        if isinstance(positions, range):
+            return self._at_range(positions)
+        require_whole(positions)
+        compiling = torch.compiler.is_compiling()
+        if not compiling:
+            self._deferred.poll(self)
+        if positions.device.type == "cpu" and not compiling and not self._defers_on_cpu:
+            if positions.numel():
+                lowest, highest = torch.aminmax(positions)
+                self._check(int(lowest), int(highest))
+            return self._gather(self._rows(positions))
+        return self._at_device(positions, note=not compiling)
+
+    def forward(
+        self, embeddings: Float[Tensor, "batch seq dim"], positions: Positions | None = None
+    ) -> Float[Tensor, "batch seq dim"]:
+        """Add position vectors to token embeddings: ``embed`` under torch's own name."""
+        return self.embed(embeddings, positions)
+
+    def check_positions_seen(self) -> None:
+        """Raise what earlier calls on a device put off; waits for the device.
+
+        Raises:
+            PastTheEnd: MP101, a position without a row was asked for since the last check.
+        """
+        self._deferred.poll(self, wait=True)
+
+    def _at_range(self, positions: range) -> Tensor:
+        if positions.step != 1:
+            raise OptionError(
+                "a range of positions must be contiguous", got=str(positions), fix="pass them as a tensor"
+            )
+        start, stop = positions.start, max(positions.start, positions.stop)
+        if start == stop:
+            return self._slice(0, 0)
+        self._check(start, stop - 1)
+        if stop <= self.max_len:
+            return self._slice(start, stop)
+        last = self._slice(0, 1)
+        return self._gather(self._rows(torch.arange(start, stop, device=last.device)))
+
+    def _at_device(self, positions: Tensor, *, note: bool) -> Tensor:
+        missing = positions < 0
+        if self.past == "error":
+            missing = missing | (positions >= self.max_len)
+        if note and positions.numel() and positions.device.type != "meta":
+            self._deferred.note(positions)
+        inside = self._rows(positions.clamp(min=0)).clamp(max=self.max_len - 1)
+        return self._gather(inside).masked_fill(missing[..., None], float("nan"))
+
+    def _rows(self, positions: Tensor) -> Tensor:
+        """Rows of positions from 0 on, by the overflow rule."""
+        if self.past == "clamp":
+            return positions.clamp(max=self.max_len - 1)
+        return positions.remainder(self.max_len) if self.past == "tile" else positions
+
+    def _check(self, lowest: int, highest: int) -> None:
+        if lowest < 0:
+            raise PastTheEnd(
+                f"position {lowest} lies before the first row of the table",
+                got=f"{self.max_len} usable positions, smallest position asked for {lowest}",
+                fix="count positions from 0; a pad needs a position too: build_positions gives it 0",
+            )
+        if highest >= self.max_len and self.past == "error":
+            enough = 1 << highest.bit_length()
+            raise PastTheEnd(
+                f"position {highest} is past the end of the table",
+                got=f"{self.max_len} usable positions, largest position asked for {highest}",
+                fix=f"shorten the input, or grow the table: milepost extend MODEL --to {enough}",
+            )
+
+    def extra_repr(self) -> str:
+        """Sizes and the overflow rule, for printing the module."""
+        return f"{self.max_len}, {self.dim}, past={self.past!r}"
+
+
+class _Deferred:
+    """Extremes of the positions seen on a device, on their way to the host."""
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[Tensor, torch.cuda.Event | None]] = []
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _Deferred, ()  # a copied or pickled module starts with nothing pending
+
+    def note(self, positions: Tensor) -> None:
+        extremes = torch.stack(torch.aminmax(positions.detach()))
+        if not positions.is_cuda:
+            self._pending.append((extremes, None))
+            return
+        if torch.cuda.is_current_stream_capturing():
+            return  # a captured graph replays without Python; the NaN still tells
+        host = torch.empty(2, dtype=torch.int64, pin_memory=True)
+        host.copy_(extremes, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record(torch.cuda.current_stream(positions.device))
+        self._pending.append((host, event))
+
+    def poll(self, table: PositionTable, *, wait: bool = False) -> None:
+        """Check what has arrived, or everything when asked to wait."""
+        while self._pending:
+            extremes, event = self._pending[0]
+            if event is None:
+                if not wait and extremes.device.type != "cpu":
+                    del self._pending[:-16]  # no event to ask: kept for an explicit check
+                    return
+            elif wait:
+                event.synchronize()
+            elif not event.query():
+                return
+            del self._pending[0]
+            try:
+                table._check(*extremes.tolist())
+            except PastTheEnd:
+                self._pending.clear()  # one error a mistake, not one a call that followed it
+                raise
