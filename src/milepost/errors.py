@@ -13,6 +13,7 @@
     ├── DataError          MP110      3   (ValueError)   data that cannot be used
     ├── UnknownFamily      MP120      3   (LookupError)  a model family Milepost does not know
     ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
+    ├── NoTable            MP122      3   (LookupError)  no position table, or several and none was named
     ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
     └── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
 
@@ -150,6 +151,12 @@ class SwapRefused(MilepostError, ValueError):
     """An encoding cannot be put into this model; the model is as it was."""
 
     code = "MP121"
+
+
+class NoTable(MilepostError, LookupError):
+    """A model has no position table, or several and none was chosen."""
+
+    code = "MP122"
 
 
 class UnsafeFile(MilepostError, ValueError):
