@@ -1,5 +1,6 @@
 """Position encodings: one file each, one abstract class, one registry."""
 
+from milepost.encodings.alibi import AlibiPositions
 from milepost.encodings.base import (
     Encoding,
     Geometry,
@@ -13,13 +14,20 @@ from milepost.encodings.base import (
 from milepost.encodings.learned import LearnedPositions
 from milepost.encodings.none import NoPositions
 from milepost.encodings.positions import build_positions
+from milepost.encodings.rotary import RotaryPositions
+from milepost.encodings.sinusoidal import SinusoidalPositions
+from milepost.encodings.t5 import T5Bias
 
 __all__ = [
+    "AlibiPositions",
     "Encoding",
     "Geometry",
     "LearnedPositions",
     "NoPositions",
     "Positions",
+    "RotaryPositions",
+    "SinusoidalPositions",
+    "T5Bias",
     "build",
     "build_positions",
     "canonical",

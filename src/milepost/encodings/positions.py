@@ -90,3 +90,30 @@ def require_whole(positions: Tensor) -> None:
         raise OptionError(
             "positions must be whole numbers", got=str(positions.dtype), fix="pass an int64 tensor"
         )
+
+
+def require_contiguous(positions: range) -> None:
+    """Refuse a range with gaps: what is known to the host is contiguous, the rest is a tensor.
+
+    Raises:
+        OptionError: MP105, when the step is not 1, or positions begin below 0.
+    """
+    if positions.step != 1 or (len(positions) and positions.start < 0):
+        raise OptionError(
+            "a range of positions must be contiguous, from 0 on",
+            got=str(positions),
+            fix="pass range(start, stop), or a tensor",
+        )
+
+
+def build_distances(
+    query_positions: Int64[Tensor, "*batch query"], key_positions: Int64[Tensor, "*batch key"]
+) -> Int64[Tensor, "*batch query key"]:
+    """Query position minus key position of each pair: how far back the key lies.
+
+    >>> build_distances(torch.tensor([5]), torch.tensor([3, 5])).tolist()
+    [[2, 0]]
+    """
+    require_whole(query_positions)
+    require_whole(key_positions)
+    return query_positions[..., :, None] - key_positions[..., None, :]

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from milepost.encodings.base import Encoding, Positions, read_choice
-from milepost.encodings.positions import require_whole
+from milepost.encodings.positions import require_contiguous, require_whole
 from milepost.errors import OptionError, PastTheEnd
 
 OVERFLOW = ("error", "clamp", "tile")
@@ -88,14 +88,11 @@ class PositionTable(Encoding, abc.ABC):
         self._deferred.poll(self, wait=True)
 
     def _at_range(self, positions: range) -> Tensor:
-        if positions.step != 1:
-            raise OptionError(
-                "a range of positions must be contiguous", got=str(positions), fix="pass them as a tensor"
-            )
-        start, stop = positions.start, max(positions.start, positions.stop)
-        if start == stop:
+        if not positions:
             return self._slice(0, 0)
+        start, stop = positions.start, positions.stop
         self._check(start, stop - 1)
+        require_contiguous(positions)
         if stop <= self.max_len:
             return self._slice(start, stop)
         last = self._slice(0, 1)
