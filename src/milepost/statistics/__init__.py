@@ -1,0 +1,17 @@
+"""Intervals, corrections and power for a handful of seeds; numpy and scipy only."""
+
+from milepost.statistics.corrections import apply_holm
+from milepost.statistics.equivalence import measure_equivalence
+from milepost.statistics.intervals import LEVEL, PairedDifference, measure_difference
+from milepost.statistics.power import POWER, measure_detectable, measure_seeds
+
+__all__ = [
+    "LEVEL",
+    "POWER",
+    "PairedDifference",
+    "apply_holm",
+    "measure_detectable",
+    "measure_difference",
+    "measure_equivalence",
+    "measure_seeds",
+]

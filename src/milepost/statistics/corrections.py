@@ -1,0 +1,42 @@
+"""Corrections for testing several things at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from milepost.errors import DataError
+
+
+def apply_holm(p_values: Sequence[float] | Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
+    """Adjust p values by Holm's step-down method.
+
+    Rejecting where the adjusted value is below 0.05 makes one false rejection or more in at most 5 % of
+    families, however the tests depend on each other. An adjusted value is never below its own p, never
+    above 1, and keeps the order of the p values.
+
+    Args:
+        p_values: the p values of one family of tests. NaN marks a test that could not be made: it stays
+            NaN and does not count as a member. Left untouched.
+
+    Returns:
+        A new float64 array of the same length and order.
+
+    Raises:
+        DataError: MP110, when a value lies outside 0 to 1.
+
+    Source: Holm 1979, section 3, as adjusted values (Wright 1992). Does not differ.
+
+    >>> apply_holm([0.04, 0.01, float("nan"), 0.03]).tolist()
+    [0.06, 0.03, nan, 0.06]
+    """
+    p = np.array(p_values, dtype=np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    if not ((p[known] >= 0) & (p[known] <= 1)).all():
+        raise DataError("p values lie between 0 and 1", got=str(p.tolist()), fix="pass p values")
+    ascending = known[np.argsort(p[known], kind="stable")]
+    factors = np.arange(len(ascending), 0, -1)
+    p[ascending] = np.minimum(np.maximum.accumulate(factors * p[ascending]), 1.0)
+    return p
