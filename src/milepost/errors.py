@@ -15,7 +15,8 @@
     ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
     ├── NoTable            MP122      3   (LookupError)  no position table, or several and none was named
     ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
-    └── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
+    ├── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
+    └── CheckFailed        MP150      1   (AssertionError) an encoding breaks a rule of the battery
 
 The message is always three lines; its parts are attributes, so nobody has to parse text.
 """
@@ -165,8 +166,22 @@ class UnsafeFile(MilepostError, ValueError):
     code = "MP130"
 
 
+class HubError(MilepostError, OSError):
+    """The Hub cannot be reached, refuses, or has no such model or revision."""
+
+    code = "MP131"
+    exit_code = 2
+
+
 class TrialFailed(MilepostError, RuntimeError):
     """A trial ended without a result."""
 
     code = "MP140"
+    exit_code = 1
+
+
+class CheckFailed(MilepostError, AssertionError):
+    """An encoding breaks a rule that models rely on."""
+
+    code = "MP150"
     exit_code = 1

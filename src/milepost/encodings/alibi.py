@@ -57,12 +57,15 @@ class AlibiPositions(Encoding):
             [-0.5000, -0.2500, -0.0000]])
     """
 
+    relative = True
+
     def __init__(self, heads: int) -> None:
         super().__init__()
         if heads < 1:
             raise OptionError("alibi needs a head", got=f"heads={heads}", fix="give at least 1")
         self.heads = heads
         self._memo = LastAnswer()
+        self._slopes = LastAnswer()
 
     @classmethod
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
@@ -81,10 +84,16 @@ class AlibiPositions(Encoding):
 
         def make() -> tuple[Tensor]:
             distance = build_distances(query_positions, key_positions).abs()
-            slopes = torch.tensor(build_slopes(self.heads), device=distance.device)
-            return (distance[..., None, :, :] * -slopes[:, None, None],)
+            return (distance[..., None, :, :] * self._falls(distance.device),)
 
         return self._memo.get(make, query_positions, key_positions, key=self.heads)[0]
+
+    def _falls(self, device: torch.device) -> Tensor:
+        def make() -> tuple[Tensor]:
+            return (-torch.tensor(build_slopes(self.heads), device=device)[:, None, None],)
+
+        # kept by device: a copy from the host makes the device wait, so it is made once
+        return self._slopes.get(make, key=(self.heads, str(device)))[0]
 
     def extra_repr(self) -> str:
         """Heads, for printing the module."""

@@ -36,9 +36,9 @@ def build_frequencies(
     >>> build_frequencies(4, theta=100.0).tolist()
     [1.0, 0.1]
     """
-    # powers are taken on the host, so that every device gets the same bits
-    pairs = [theta ** (-2 * pair / width) for pair in range((width + 1) // 2)]
-    return torch.tensor(pairs, dtype=_widest(device), device=device)
+    # built where it is used: a copy from the host would make the device wait
+    dtype = torch.float32 if device is not None and torch.device(device).type == "mps" else torch.float64
+    return torch.pow(theta, torch.arange(0, width, 2, dtype=dtype, device=device) / -width)
 
 
 def build_angles(
@@ -67,7 +67,3 @@ def build_sinusoid(
     angles = build_angles(positions, build_frequencies(dim, theta=theta, device=positions.device))
     waves = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[..., :dim]
     return (waves * (rms * math.sqrt(2.0))).float()
-
-
-def _widest(device: torch.device | str | None) -> torch.dtype:
-    return torch.float32 if device is not None and torch.device(device).type == "mps" else torch.float64

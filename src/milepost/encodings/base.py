@@ -84,6 +84,7 @@ class Encoding(nn.Module, abc.ABC):
 
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Value]] = {}
+    relative: ClassVar[bool] = False  # whether scores depend on the distance of query and key alone
     places: frozenset[str]
 
     def __init_subclass__(cls) -> None:

@@ -41,6 +41,7 @@ class RotaryPositions(Encoding):
     tensor([-0.3012,  1.3818])
     """
 
+    relative = True
     defaults: ClassVar[Mapping[str, Value]] = {"theta": 10000.0}
 
     def __init__(self, head_dim: int, *, theta: float = 10000.0) -> None:

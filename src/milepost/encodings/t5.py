@@ -47,6 +47,7 @@ class T5Bias(Encoding):
     ((2, 3, 3), False)
     """
 
+    relative = True
     defaults: ClassVar[Mapping[str, Value]] = {"buckets": 32, "max_distance": 128}
 
     def __init__(
