@@ -1,0 +1,8 @@
+"""Putting an encoding into a Hugging Face model, and getting such a model back from disk."""
+
+from milepost.models.checkpoint import load
+from milepost.models.families import Family, families
+from milepost.models.gpt2 import build_gpt2
+from milepost.models.swapping import geometry, swap
+
+__all__ = ["Family", "build_gpt2", "families", "geometry", "load", "swap"]

@@ -1,0 +1,153 @@
+"""Attention functions that let an encoding act on queries, keys and scores.
+
+transformers looks an attention function and a mask function up under one name. Milepost's change
+queries and keys, or add to the mask, and then call the stock function. Both are registered: with the
+attention function alone, transformers builds no mask and padding and causality are silently ignored.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask, sdpa_mask
+
+from milepost.encodings import Encoding
+from milepost.errors import SwapRefused
+from milepost.models.families import PREFIX
+
+IMPLEMENTATIONS = ("sdpa", "eager")
+POINTER = "_milepost"
+POSITIONS = "milepost_positions"
+
+
+@dataclass(frozen=True)
+class Acting:
+    """What one attention module is to do; ``encoding`` is ``None`` in cross-attention.
+
+    Kept in the module's ``__dict__``, so that the encoding is no submodule of each layer and copies and
+    pickles of the model keep pointing at their own encoding.
+    """
+
+    encoding: Encoding | None
+    eager: Callable[..., tuple[Tensor, Tensor | None]]
+
+
+def attach(module: nn.Module, encoding: Encoding | None) -> None:
+    """Point an attention module at the encoding."""
+    eager = sys.modules[type(module).__module__].__dict__.get("eager_attention_forward")
+    module.__dict__[POINTER] = Acting(encoding, eager)
+
+
+def register_attention() -> None:
+    """Make ``milepost_sdpa`` and ``milepost_eager`` known to transformers; twice does no harm."""
+    for name, attention, mask in (("sdpa", _sdpa, sdpa_mask), ("eager", _eager, eager_mask)):
+        AttentionInterface.register(PREFIX + name, attention)
+        AttentionMaskInterface.register(PREFIX + name, mask)
+
+
+def _sdpa(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    **kwargs: object,
+) -> tuple[Tensor, Tensor | None]:
+    acting = _acting(module)
+    if acting.encoding is not None:
+        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        if attention_mask is None and causal and 1 < query.shape[2] < key.shape[2]:
+            # an empty static cache: what lies after the queries is not written yet
+            key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
+        query, key, attention_mask = _act(
+            acting.encoding, query, key, attention_mask, scaling, causal, kwargs.get(POSITIONS)
+        )
+    return sdpa_attention_forward(
+        module, query, key, value, attention_mask, scaling=scaling, is_causal=is_causal, **kwargs
+    )
+
+
+def _eager(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: object,
+) -> tuple[Tensor, Tensor | None]:
+    acting = _acting(module)
+    if acting.encoding is not None:
+        # eager attention takes causality from its mask alone
+        query, key, attention_mask = _act(
+            acting.encoding, query, key, attention_mask, scaling, False, kwargs.get(POSITIONS)
+        )
+    return acting.eager(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+
+
+def _acting(module: nn.Module) -> Acting:
+    acting = module.__dict__.get(POINTER)
+    if acting is None:
+        raise SwapRefused(
+            "this attention module carries no encoding, though its model asks for Milepost's attention",
+            got=type(module).__name__,
+            fix="load a swapped folder with milepost.load, not with from_pretrained",
+        )
+    return acting
+
+
+def _act(
+    encoding: Encoding,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    scaling: float | None,
+    causal: bool,
+    positions: object,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    if positions is None:
+        raise SwapRefused(
+            "attention was called without positions",
+            got="a layer used outside of its model",
+            fix="call the model, not its layers",
+        )
+    query_positions, key_positions = positions
+    key_positions = key_positions[..., : key.shape[2]]
+    if "bias" in encoding.places:
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        bias = encoding.bias(query, query_positions, key_positions, scaling=scale)
+        if bias is not None:
+            mask = merge_bias(bias, mask, causal=causal and query.shape[2] > 1, dtype=query.dtype)
+    if "rotate" in encoding.places:
+        query, key = encoding.rotate(query, key, query_positions, key_positions)
+    return query, key, mask
+
+
+def merge_bias(bias: Tensor, mask: Tensor | None, *, causal: bool, dtype: torch.dtype) -> Tensor:
+    """Put a bias and a mask into one additive mask of ``dtype``, finite everywhere.
+
+    Masked places get the lowest finite number, never minus infinity: a row masked everywhere, as that
+    of a pad is, would become NaN.
+
+    Args:
+        bias: ``([batch,] heads, query, key)``.
+        mask: boolean (true: visible), additive, or none.
+        causal: without a mask, whether keys after a query are hidden from it.
+        dtype: of the queries.
+    """
+    bias = bias if bias.ndim == 4 else bias[None]
+    low = torch.finfo(dtype).min
+    if mask is None and causal:
+        mask = torch.ones(bias.shape[-2:], dtype=torch.bool, device=bias.device).tril()
+    if mask is not None:
+        bias = torch.where(mask, bias, low) if mask.dtype == torch.bool else bias + mask
+    # a float32 bias far away may be lower than float16 can say
+    return bias if bias.dtype == dtype else bias.clamp(min=low).to(dtype)

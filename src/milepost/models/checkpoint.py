@@ -1,0 +1,174 @@
+"""Load a folder that ``save_pretrained`` of a swapped model wrote."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
+
+from milepost.encodings import build
+from milepost.errors import MilepostError, SwapRefused, UnsafeFile
+from milepost.models.families import PREFIX, find_family
+from milepost.models.record import KEY
+from milepost.models.swapping import POSITIONS, geometry, install
+
+_LARGEST_BYTES = 64 << 20  # of a JSON file
+
+
+def load(
+    folder: str | Path,
+    *,
+    model_class: type[PreTrainedModel] | None = None,
+    attention: str = "sdpa",
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+) -> PreTrainedModel:
+    """Load a swapped model from the folder that its ``save_pretrained`` wrote.
+
+    Weights are bit-identical to those saved. Nothing but JSON and safetensors is read; code in or
+    named by the folder is never run.
+
+    Args:
+        folder: the folder.
+        model_class: class of the model; by default that of transformers which the folder names.
+        attention: ``sdpa`` or ``eager``.
+        dtype: of the weights; that of the files by default.
+        device: where the model goes.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        SwapRefused: MP121, no folder of a swapped model.
+        UnsafeFile: MP130, a file that is missing, malformed, or reaches out of the folder.
+        UnknownFamily: MP120. UnknownName: MP104.
+
+    >>> import tempfile
+    >>> from milepost.models import build_gpt2
+    >>> model = build_gpt2(16, layers=1, dim=8, heads=2, max_len=32, init_std=0.02, encoding="rotary", seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save_pretrained(folder)
+    ...     load(folder).transformer.milepost.name
+    'rotary'
+    """
+    root = Path(folder)
+    config = _read_json(root, "config.json")
+    record = _read_record(config)
+    family = find_family(str(config["model_type"]))
+    cls = model_class or _find_class(config, family.model_type)
+    stock = {key: value for key, value in config.items() if key not in ("attn_implementation", "auto_map")}
+    stock["model_type"] = family.model_type
+    with torch.random.fork_rng(devices=[]):
+        with no_init_weights():
+            made = cls._from_config(cls.config_class.from_dict(stock), attn_implementation=attention)
+        measured = geometry(made)  # as recorded: the new table holds nothing yet
+        encoding = build(record["encoding"], measured)
+    model = install(made, encoding, spec=record["encoding"], geometry=measured, positions=record["positions"])
+    _fill(model, _read_weights(root), root)
+    if model.can_generate() and (root / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_dict(_read_json(root, "generation_config.json"))
+    return model.to(device=device, dtype=dtype).eval()
+
+
+def _read_record(config: dict[str, Any]) -> dict[str, Any]:
+    record = config.get(KEY)
+    if not str(config.get("model_type", "")).startswith(PREFIX) or not isinstance(record, dict):
+        raise SwapRefused(
+            "this folder holds no swapped model",
+            got=f"model_type {config.get('model_type')!r}",
+            fix="load it with transformers, then swap",
+        )
+    kinds = {"encoding": str, "positions": str, "max_len": int, "embedding_rms": (int, float)}
+    for key, kind in kinds.items():
+        if not isinstance(record.get(key), kind) or (key == "positions" and record[key] not in POSITIONS):
+            raise _unsafe(f"config.json's record of the swap has no usable {key}", repr(record.get(key)))
+    return record
+
+
+def _find_class(config: dict[str, Any], model_type: str) -> type[PreTrainedModel]:
+    """The class that a folder names, among those of its family in transformers and nowhere else."""
+    names = config.get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    module = importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
+    found = vars(module).get(name) if isinstance(name, str) else None
+    if not (isinstance(found, type) and issubclass(found, PreTrainedModel)):
+        raise SwapRefused(
+            "the folder names no model class of its family",
+            got=f"architectures {names!r}",
+            fix="pass model_class",
+        )
+    return found
+
+
+def _fill(model: PreTrainedModel, weights: dict[str, Tensor], root: Path) -> None:
+    """Put the weights in place of the model's, which must take them all and want no others."""
+    try:
+        missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
+    except RuntimeError as error:
+        raise _unsafe("the weights do not fit the config", str(error).splitlines()[-1].strip()) from error
+    model.tie_weights()
+    tied = {id(value) for name, value in model.state_dict(keep_vars=True).items() if name in weights}
+    state = model.state_dict(keep_vars=True)
+    missing = [name for name in missing if id(state[name]) not in tied]
+    if missing or unexpected:
+        raise _unsafe(
+            "the weights do not fit the config",
+            f"missing {sorted(missing)[:3]}, unexpected {sorted(unexpected)[:3]} in {root.name}",
+        )
+
+
+def _read_weights(root: Path) -> dict[str, Tensor]:
+    index = root / "model.safetensors.index.json"
+    names = ["model.safetensors"]
+    if index.is_file():
+        shards = _read_json(root, index.name).get("weight_map")
+        if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+            raise _unsafe("the index of shards is malformed", index.name)
+        names = sorted(set(shards.values()))
+    weights: dict[str, Tensor] = {}
+    for name in names:
+        try:
+            part = load_file(_inside(root, name))
+        except (SafetensorError, OSError) as error:
+            raise _unsafe("the weights cannot be read", f"{name}: {error}") from error
+        if weights.keys() & part.keys():
+            raise _unsafe("two shards hold one tensor", name)
+        weights |= part
+    return weights
+
+
+def _read_json(root: Path, name: str) -> dict[str, Any]:
+    path = _inside(root, name)
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise _unsafe("a JSON file is too large", f"{name} of {path.stat().st_size} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, MilepostError):
+            raise
+        raise _unsafe("a JSON file cannot be read", f"{name}: {error}") from error
+    if not isinstance(content, dict):
+        raise _unsafe("a JSON file holds no object", name)
+    return content
+
+
+def _inside(root: Path, name: str) -> Path:
+    """The path of a file of a folder; links may lead within it, or into its own Hub cache's blobs."""
+    path = (root / name).resolve()
+    home = root.resolve()
+    blobs = home.parent.parent / "blobs"
+    if Path(name).name != name or not (path.is_relative_to(home) or path.parent == blobs):
+        raise _unsafe("a file lies outside of its folder", repr(name))
+    return path
+
+
+def _unsafe(problem: str, got: str) -> UnsafeFile:
+    return UnsafeFile(problem, got=got, fix="save the model again with save_pretrained")

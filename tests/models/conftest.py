@@ -1,0 +1,50 @@
+"""Tiny random models of transformers."""
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+
+
+def make_gpt2(*, dropout=0.0, attention="sdpa", **options):
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=50, n_positions=32, n_embd=32, n_layer=2, n_head=4, initializer_range=0.2,
+        resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout,
+        bos_token_id=0, eos_token_id=None, pad_token_id=0, attn_implementation=attention, **options,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval()
+
+
+def make_bert(*, dropout=0.0, attention="sdpa", **options):
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=50, max_position_embeddings=32, hidden_size=32, num_hidden_layers=2,
+        num_attention_heads=4, intermediate_size=64, initializer_range=0.2, pad_token_id=0,
+        hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+        attn_implementation=attention, **options,
+    )  # fmt: skip
+    return BertForMaskedLM(config).eval()
+
+
+MAKERS = {"gpt2": make_gpt2, "bert": make_bert}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request):
+    """A maker of one family's models; the same weights each time."""
+    return MAKERS[request.param]
+
+
+@pytest.fixture(name="make_gpt2")
+def _gpt2():
+    return make_gpt2
+
+
+@pytest.fixture(name="make_bert")
+def _bert():
+    return make_bert
+
+
+@pytest.fixture
+def tokens():
+    return torch.randint(1, 50, (3, 12), generator=torch.Generator().manual_seed(1))
