@@ -1,0 +1,123 @@
+"""Tokens a second of a Milepost trial beside a hand-written minimal GPT of the same size, one thread.
+
+Both sides run in one process, step by step in turn, on the same batches with the same optimiser; the ratio is
+of medians. ``python benchmarks/training_speed.py --help`` for sizes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from milepost.comparison.design import ENCODINGS, Design, Model, Training, Trial
+from milepost.comparison.training import build_optimizer, take_step
+from milepost.models import build_gpt2
+from milepost.tasks import CausalLM
+
+
+class Block(nn.Module):
+    """Pre-norm block: causal self-attention and an MLP."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_1, self.norm_2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, seq, dim = x.shape
+        qkv = self.qkv(self.norm_1(x)).view(batch, seq, 3, self.heads, dim // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        x = x + self.out(mixed.transpose(1, 2).reshape(batch, seq, dim))
+        return x + self.down(functional.gelu(self.up(self.norm_2(x)), approximate="tanh"))
+
+
+class MinimalGPT(nn.Module):
+    """What one writes by hand: a learned position table, blocks, tied output."""
+
+    def __init__(self, vocabulary: int, max_len: int, layers: int, dim: int, heads: int) -> None:
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(vocabulary, dim), nn.Embedding(max_len, dim)
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device))
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x) @ self.tokens.weight.T
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--heads", type=int, default=8)
+    parser.add_argument("--length", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--encodings", default=",".join(ENCODINGS))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    task = CausalLM.from_source("builtin:python-docs")
+    size = Model(layers=options.layers, dim=options.dim, heads=options.heads)
+    recipe = Training(steps=options.steps, batch=options.batch)
+    design = Design("causal-lm", task.source.name, task.source.sha256, "char", options.length, size, recipe)
+
+    hand_written = MinimalGPT(task.vocabulary_size, options.length, options.layers, options.dim, options.heads)
+    optimizer = build_optimizer(hand_written, recipe)
+
+    def hand_step(tokens: torch.Tensor, step: int) -> None:
+        logits = hand_written(tokens[:, :-1])
+        functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten()).backward()
+        nn.utils.clip_grad_norm_(hand_written.parameters(), recipe.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    sides: dict[str, Callable[[torch.Tensor, int], object]] = {"hand-written": hand_step}
+    for name in options.encodings.split(","):
+        sides[name] = milepost_step(Trial(design, name, 0), task)
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for step in range(options.steps):
+        tokens = torch.from_numpy(task.batch(0, step, options.batch, options.length))
+        for name, take in sides.items():
+            begin = time.perf_counter()
+            take(tokens, step)
+            seconds[name].append(time.perf_counter() - begin)
+
+    per_step = options.batch * options.length
+    base = statistics.median(seconds["hand-written"][10:])
+    print(f"{'':<14}{'tokens/s':>10}{'ms a step':>11}{'ratio':>8}")
+    for name, taken in seconds.items():
+        median = statistics.median(taken[10:])
+        print(f"{name:<14}{per_step / median:>10.0f}{1e3 * median:>11.2f}{base / median:>8.3f}")
+
+
+def milepost_step(trial: Trial, task: CausalLM) -> Callable[[torch.Tensor, int], object]:
+    """One step of a trial, as the training loop takes it."""
+    design = trial.design
+    model = build_gpt2(
+        task.vocabulary_size,
+        layers=design.model.layers,
+        dim=design.model.dim,
+        heads=design.model.heads,
+        max_len=design.train_length,
+        init_std=design.model.init_std,
+        encoding=trial.encoding,
+        seed=0,
+    ).train()
+    optimizer = build_optimizer(model, design.training)
+    return lambda tokens, step: take_step(model, optimizer, task, tokens, design.training, step)
+
+
+if __name__ == "__main__":
+    main()

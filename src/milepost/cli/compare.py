@@ -1,0 +1,96 @@
+"""``milepost compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_EPILOG = """\b
+Examples:
+  milepost compare
+  milepost compare my-texts/ --encodings learned,rotary,alibi --train-length 128 --lengths 128,256,512
+  milepost compare --encodings "learned,learned(past=clamp),rotary(theta=500)" --seeds 5
+"""
+
+
+@click.command("compare", epilog=_EPILOG)
+@click.argument("data", default="builtin:python-docs")
+@click.option("--task", default="causal-lm", show_default=True, help="What the models are asked to do.")
+@click.option(
+    "--encodings",
+    default="learned,sinusoidal,rotary,alibi,t5,none",
+    show_default=True,
+    help="Encodings to compare.",
+)
+@click.option("--baseline", help="The encoding the others are held against.  [default: learned]")
+@click.option("--train-length", default=32, show_default=True, help="Tokens of a training sequence.")
+@click.option(
+    "--lengths", default="16,32,48,64,128", show_default=True, help="Lengths to measure, in tokens."
+)
+@click.option("--seeds", default="3", show_default=True, help="How many seeds, or which: 0,1,5.")
+@click.option("--steps", default=800, show_default=True, help="Optimiser steps of a trial.")
+@click.option("--batch", default=32, show_default=True, help="Sequences a step.")
+@click.option("--lr", default=2e-3, show_default=True, help="Highest learning rate.")
+@click.option("--layers", default=2, show_default=True, help="Blocks of the model.")
+@click.option("--dim", default=64, show_default=True, help="Width of the model.")
+@click.option("--heads", default=8, show_default=True, help="Attention heads.")
+@click.option("--init-std", default=0.0, help="Std of the initial weights.  [default: sqrt(2 / (5 dim))]")
+@click.option("--tokenizer", default="char", show_default=True, help="char or byte.")
+@click.option("--margin", default=0.01, show_default=True, help="Share of the loss that does not matter.")
+@click.option("--workers", type=int, help="Processes at once, one thread each.  [default: processors]")
+@click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@click.option("--out", help="Run folder.  [default: milepost-runs/TASK-HASH]")
+@click.option("--restart", is_flag=True, help="Train all trials of the run folder anew.")
+@click.option("--html", help="Where the page goes.  [default: report.html in the run folder]")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+def command(data: str, html: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Which position encoding suits this text? Train matched models and compare.
+
+    DATA is a .txt file, a folder of them, or builtin:python-docs, which comes with Python. Trials that are
+    finished are never run again: the same command continues a run that was interrupted.
+    """
+    from milepost.cli.progress import TrialProgress
+    from milepost.comparison import Model, Training, compare
+
+    with TrialProgress(quiet=quiet) as progress:
+        result = compare(
+            data,
+            seeds=_read_seeds(options.pop("seeds")),
+            model=Model(**{name: options.pop(name) for name in ("layers", "dim", "heads", "init_std")}),
+            training=Training(**{name: options.pop(name) for name in ("steps", "batch", "lr")}),
+            on_plan=progress.plan,
+            on_progress=progress.update,
+            **options,
+        )
+    _render(result, html=html, folder=progress.folder, as_json=as_json, quiet=quiet)
+    return 1 if any(trial["status"] != "done" for trial in result["trials"]) else 0
+
+
+def _read_seeds(text: str) -> int | list[int]:
+    from milepost.errors import OptionError
+
+    try:
+        return [int(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError:
+        raise OptionError("seeds are whole numbers", got=text, fix="--seeds 5, or --seeds 0,1,7") from None
+
+
+def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:
+    from milepost.comparison.folder import durable
+    from milepost.reporting import print_compare, render_compare_html
+
+    page = Path(html) if html else folder / "report.html"
+    text = render_compare_html(result)
+    with durable(page) as beside:
+        beside.write_text(text, "utf-8")
+    if as_json:
+        import json
+
+        click.echo(json.dumps(result, indent=1))
+    elif not quiet:
+        print_compare(result)
+    if not quiet:
+        click.echo(f"report: {page}", err=True)

@@ -1,0 +1,216 @@
+"""What a comparison is: the design that all its trials share, and the trials themselves.
+
+A trial is a pure function of its ``Trial``: same trial, same kind of machine, same versions, same bits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from milepost.errors import OptionError
+from milepost.spec import parse_specs
+
+ENCODINGS = ("learned", "sinusoidal", "rotary", "alibi", "t5", "none")
+LENGTHS = (16, 32, 48, 64, 128)
+
+SCALE_RULE = (
+    "Weights start from a normal distribution of std sqrt(2 / (5 * dim)), which fits the width (0.023 at 768, "
+    "0.079 at 64); vectors that an encoding adds to the token embeddings start at the rms of those embeddings, "
+    "unless its spec says otherwise."
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Size and start of the model that all trials share: transformers' GPT-2, trained from scratch.
+
+    Args:
+        layers: blocks.
+        dim: width; a multiple of ``heads``.
+        heads: attention heads.
+        init_std: std of the initial weights; by default sqrt(2 / (5 dim)) (Nguyen & Salazar 2019,
+            "Transformers without Tears", section 2.2), GPT-2's own 0.02 fits a width of 768 or more.
+    """
+
+    layers: int = 2
+    dim: int = 64
+    heads: int = 8
+    init_std: float = 0.0
+    base: str = "gpt2"
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "dim", "heads"):
+            _at_least(name, getattr(self, name), 1)
+        if self.dim % self.heads:
+            raise OptionError(
+                "the width must be a multiple of the heads",
+                got=f"dim={self.dim}, heads={self.heads}",
+                fix=f"for example dim={self.heads * max(1, self.dim // self.heads)}",
+            )
+        if self.init_std == 0.0:
+            object.__setattr__(self, "init_std", round(math.sqrt(2 / (5 * self.dim)), 6))
+        _positive("init_std", self.init_std)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One recipe for all trials: AdamW, linear warm-up, cosine decay to zero.
+
+    Args:
+        steps: optimiser steps.
+        batch: sequences a step.
+        lr: highest learning rate.
+        weight_decay: on matrices only; embeddings, position tables, biases and norms are exempt.
+        warmup_share: part of the steps in which the learning rate rises.
+        clip: largest norm of the gradient; 0 turns clipping off.
+    """
+
+    steps: int = 800
+    batch: int = 32
+    lr: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    warmup_share: float = 0.1
+    clip: float = 1.0
+    optimizer: str = "AdamW"
+    schedule: str = "linear warm-up, cosine to zero"
+
+    def __post_init__(self) -> None:
+        _at_least("steps", self.steps, 1)
+        _at_least("batch", self.batch, 1)
+        _positive("lr", self.lr)
+
+
+@dataclass(frozen=True)
+class Design:
+    """What one run folder holds: task, data, model and training. Another design is another folder.
+
+    Args:
+        data: what the user wrote: a path or ``builtin:NAME``. Its identity is ``data_sha256``.
+        train_length: tokens of a training sequence, and rows of a learned table.
+    """
+
+    task: str
+    data: str
+    data_sha256: str
+    tokenizer: str
+    train_length: int
+    model: Model = field(default_factory=Model)
+    training: Training = field(default_factory=Training)
+    evaluate: str = "blocks"
+
+    def __post_init__(self) -> None:
+        _at_least("train_length", self.train_length, 2)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides results: the whole design, less where the data lay."""
+        content = dataclasses.asdict(self)
+        del content["data"]
+        return content
+
+    def key(self) -> str:
+        """Name of the design: 12 hexadecimal digits of its hash."""
+        return _digest(self.identity())
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One encoding trained with one seed under a design; ``encoding`` is the canonical spec string."""
+
+    design: Design
+    encoding: str
+    seed: int
+
+    def key(self) -> str:
+        """Name of the trial's folder: 12 hexadecimal digits of the hash of what decides its bits."""
+        return _digest({"design": self.design.identity(), "encoding": self.encoding, "seed": self.seed})
+
+    def to_json(self) -> str:
+        """One line that :meth:`from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Trial:
+        """Read what :meth:`to_json` wrote."""
+        content = json.loads(text)
+        design = content.pop("design")
+        design["model"] = Model(**design["model"])
+        design["training"] = Training(**design["training"] | {"betas": tuple(design["training"]["betas"])})
+        return cls(Design(**design), **content)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_encodings(encodings: str | Sequence[str]) -> tuple[str, ...]:
+    """Read encodings as the user wrote them into canonical spec strings, without repeats.
+
+    Raises:
+        SpecError: MP103. UnknownName: MP104. OptionError: MP105, the same encoding twice.
+    """
+    from milepost.encodings import canonical
+
+    text = encodings if isinstance(encodings, str) else ",".join(encodings)
+    names = [str(canonical(spec)) for spec in parse_specs(text)]
+    for name in names:
+        if names.count(name) > 1:
+            raise OptionError("an encoding is listed twice", got=name, fix="list each encoding once")
+    return tuple(names)
+
+
+def read_lengths(lengths: str | Sequence[int]) -> tuple[int, ...]:
+    """Read evaluation lengths, sorted and without repeats.
+
+    Raises:
+        OptionError: MP105.
+
+    >>> read_lengths("64,16,64")
+    (16, 64)
+    """
+    try:
+        wanted = [int(part) for part in (lengths.split(",") if isinstance(lengths, str) else lengths)]
+    except ValueError:
+        raise OptionError(
+            "lengths are whole numbers", got=str(lengths), fix="for example --lengths 16,32,64"
+        ) from None
+    if not wanted:
+        raise OptionError("at least one length is needed", got="none", fix="for example --lengths 16,32,64")
+    for length in wanted:
+        _at_least("a length", length, 1)
+    return tuple(sorted(set(wanted)))
+
+
+def read_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Read a number of seeds (0 ... n-1) or the seeds themselves.
+
+    Raises:
+        OptionError: MP105, when there is none or one is negative.
+
+    >>> read_seeds(3)
+    (0, 1, 2)
+    """
+    if isinstance(seeds, int):
+        _at_least("seeds", seeds, 1)
+        return tuple(range(seeds))
+    for seed in seeds:
+        _at_least("a seed", seed, 0)
+    if not seeds:
+        raise OptionError("at least one seed is needed", got="none", fix="three or more name a winner")
+    return tuple(sorted(set(seeds)))
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise OptionError(f"{name} must be at least {least}", got=str(value), fix=f"give {least} or more")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise OptionError(f"{name} must be above zero", got=str(value), fix="leave it at its default")

@@ -1,0 +1,234 @@
+"""The run folder: one design, its trials by the hash of their specs, nothing half-written.
+
+::
+
+    DIR/
+      design.json               the design; another design is refused
+      environment.json          versions and threads under which its trials were trained
+      trials/<key>/
+        weights.safetensors     the trained weights
+        length-<N>.json         loss by position at one length
+        trial.json              the record, written last: a trial without it is begun anew
+      result.json  report.html  made from the above by each call
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from milepost.comparison.design import Design, Trial
+from milepost.errors import FolderError
+
+_DESIGN, _ENVIRONMENT, _RECORD = "design.json", "environment.json", "trial.json"
+
+
+class RunFolder:
+    """Reads and writes one run folder; every file appears whole or not at all.
+
+    Args:
+        path: the folder; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self, design: Design) -> None:
+        """Refuse a folder that holds another design, or anything that is no run.
+
+        Raises:
+            FolderError: MP107, with the differences.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise FolderError(
+                "the output is a file, a folder is wanted", got=str(self.path), fix="give another --out"
+            )
+        if not (self.path / _DESIGN).exists():
+            if any(self.path.iterdir()):
+                raise FolderError(
+                    "the output folder holds other things",
+                    got=str(self.path),
+                    fix="give a new or empty folder",
+                )
+            return
+        held = read_json(self.path / _DESIGN)
+        differences = compare_records(held, _plain(design.identity()))
+        if differences:
+            raise FolderError(
+                "the output folder holds another design",
+                got="; ".join(differences),
+                fix="give another --out, or the options of that design",
+            )
+
+    def check_environment(self, environment: dict[str, Any]) -> None:
+        """Refuse to mix trials of two environments.
+
+        Raises:
+            FolderError: MP107, with the differences.
+        """
+        path = self.path / _ENVIRONMENT
+        if path.exists():
+            differences = compare_records(read_json(path), environment)
+            if differences:
+                raise FolderError(
+                    "the trials here were trained under another environment",
+                    got="; ".join(differences),
+                    fix="go back to that environment, or begin anew with --restart",
+                )
+
+    def begin(self, design: Design, environment: dict[str, Any]) -> None:
+        """Make the folder and record the design and the environment, where that is still to do."""
+        for name, content in ((_DESIGN, _plain(design.identity())), (_ENVIRONMENT, environment)):
+            if not (self.path / name).exists():
+                write_json(self.path / name, content)
+
+    def restart(self) -> None:
+        """Throw the trials and the environment of this design away."""
+        shutil.rmtree(self.path / "trials", ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / _ENVIRONMENT).unlink()
+
+    def trial_path(self, trial: Trial) -> Path:
+        """Folder of one trial."""
+        return self.path / "trials" / trial.key()
+
+    def read_record(self, trial: Trial) -> dict[str, Any] | None:
+        """The record of a finished trial, or None."""
+        path = self.trial_path(trial) / _RECORD
+        return read_json(path) if path.exists() else None
+
+    def write_record(self, trial: Trial, record: dict[str, Any]) -> None:
+        """Write the record of a trial, which finishes it."""
+        write_json(self.trial_path(trial) / _RECORD, record)
+
+    def read_losses(self, trial: Trial, length: int) -> list[float] | None:
+        """Loss by position at one length, or None where it was not measured."""
+        path = self.trial_path(trial) / f"length-{length}.json"
+        return read_json(path)["loss_by_position"] if path.exists() else None
+
+    def write_losses(self, trial: Trial, length: int, losses: list[float]) -> None:
+        """Write loss by position at one length."""
+        write_json(self.trial_path(trial) / f"length-{length}.json", {"loss_by_position": losses})
+
+
+def compare_records(held: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+    """Differences of two nested records as ``name: held, now wanted``.
+
+    >>> compare_records({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
+    ['b.c: 2 there, 3 here']
+    """
+    differences = []
+    for name in sorted({*held, *wanted}):
+        old, new = held.get(name), wanted.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            differences += compare_records(old, new, f"{prefix}{name}.")
+        elif old != new:
+            differences.append(f"{prefix}{name}: {old} there, {new} here")
+    return differences
+
+
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    return plain
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that Milepost wrote.
+
+    Raises:
+        FolderError: MP107, when the file was changed and is no JSON object any more.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise FolderError(
+            "a file of the run cannot be read",
+            got=f"{path}: {error}",
+            fix="delete its folder; the trial is then trained again",
+        ) from None
+    if not isinstance(content, dict):
+        raise FolderError(
+            "a file of the run is not what was written",
+            got=str(path),
+            fix="delete its folder; the trial is then trained again",
+        )
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object durably: beside, synced, renamed."""
+    with durable(path) as beside:
+        beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+@contextlib.contextmanager
+def durable(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; on success it is synced and renamed to ``path``, else removed.
+
+    Raises:
+        FolderError: MP107, when the place cannot be written; what was there is as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            yield beside
+            beside.chmod(0o666 & ~_umask())
+            _sync(beside)
+            beside.replace(path)
+            _sync(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise FolderError(
+            "a file cannot be written",
+            got=f"{path}: {error.strerror or error}",
+            fix="check the disk and the folder's permissions",
+        ) from error
+
+
+def _umask() -> int:
+    # reading the mask means setting it; done at once, in a process with no other threads that make files
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open a folder
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What decides bits beside the design: versions, machine kind, device and threads of a trial."""
+    import platform
+    from importlib.metadata import version
+
+    from milepost import __version__
+
+    return {
+        "milepost": __version__,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "numpy": version("numpy"),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "device": device,
+        "threads_per_trial": 1,
+    }
