@@ -1,0 +1,158 @@
+"""What the checks of a table look at, and how they say what they saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from milepost.diagnostics.finding import Finding, Status
+from milepost.diagnostics.measures import row_norms
+from milepost.statistics.chance import ChanceLevel
+
+# Relative size of rounding, by stored dtype; 8-bit formats round too coarsely for the tests that need it.
+_ROUNDING = {"F64": 2.0**-24, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """A table and all that is known of it.
+
+    Attributes:
+        rows: all rows that are stored, ``(rows, dim)``.
+        key: the tensor's name, as data.
+        dtype: as stored, in the words of safetensors.
+        first_row: row of position 0; rows before it are reserved.
+        prefix_rows: rows of class tokens from ``first_row`` on; they are no positions.
+        trailing_rows: rows after the last position.
+        padding_row: the row that training holds at zero, if any.
+        kind: ``learned``, ``patches`` or ``fixed_sinusoid``.
+        trained_counts: gradients that each row got, if somebody counted.
+        initial_sd: standard deviation that rows start with, by the configuration, if it says.
+        values: the measures' values.
+        chance: their chance levels.
+    """
+
+    rows: Float[np.ndarray, "rows dim"]
+    key: str = ""
+    dtype: str = "F32"
+    first_row: int = 0
+    prefix_rows: int = 0
+    trailing_rows: int = 0
+    padding_row: int | None = None
+    kind: str = "learned"
+    trained_counts: Int[np.ndarray, " rows"] | None = None
+    initial_sd: float | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    chance: Mapping[str, ChanceLevel] = field(default_factory=dict)
+
+    @cached_property
+    def start(self) -> int:
+        """The row of the first position, class tokens left out."""
+        return self.first_row + self.prefix_rows
+
+    @cached_property
+    def positions(self) -> Float[np.ndarray, "positions dim"]:
+        """The rows of positions, in their order: a view."""
+        return self.rows[self.start : len(self.rows) - self.trailing_rows]
+
+    @cached_property
+    def norms(self) -> Float[np.ndarray, " positions"]:
+        """Norms of ``positions``."""
+        return row_norms(self.positions)
+
+    @cached_property
+    def counts(self) -> Int[np.ndarray, " positions"] | None:
+        """``trained_counts`` of ``positions``."""
+        if self.trained_counts is None:
+            return None
+        return self.trained_counts[self.start : len(self.rows) - self.trailing_rows]
+
+    @property
+    def dim(self) -> int:
+        """The width of the table."""
+        return int(self.rows.shape[1])
+
+    @property
+    def rounding(self) -> float | None:
+        """Relative size of a rounding error in the stored dtype, None where it is too coarse to reason with."""
+        return _ROUNDING.get(self.dtype)
+
+    def where(self, positions: Sequence[int] | np.ndarray) -> str:
+        """Name rows by their index in the stored table, runs shortened: ``rows 2, 5..9``.
+
+        >>> Facts(np.zeros((9, 1)), first_row=2).where([0, 3, 4, 5])
+        'rows 2, 5..7'
+        """
+        return name_rows([self.start + int(position) for position in positions])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check returns; the registry adds code and title."""
+
+    status: Status
+    got: str = ""
+    where: str = ""
+    expected: str = ""
+    fix: str = ""
+
+
+Check: TypeAlias = Callable[[Facts], Verdict]
+FINDINGS: dict[str, tuple[str, Check]] = {}
+
+
+def finding(code: str, title: str) -> Callable[[Check], Check]:
+    """Enter a check into ``FINDINGS`` under its code; a code that is taken is refused."""
+
+    def enter(check: Check) -> Check:
+        if code in FINDINGS:
+            raise ValueError(f"finding {code} is there already")
+        FINDINGS[code] = (title, check)
+        return check
+
+    return enter
+
+
+def check_table(facts: Facts) -> list[Finding]:
+    """Run every check on one table, in the order of the codes.
+
+    A table with values that are not finite gets ``cannot_tell`` from all but the check for them.
+
+    >>> [f.code for f in check_table(Facts(np.zeros((4, 2)))) if f.status == "issue"]
+    ['MP205']
+    """
+    finite = bool(np.isfinite(facts.rows).all())
+    results = []
+    for code, (title, check) in sorted(FINDINGS.items()):
+        if finite or code == "MP207":
+            verdict = check(facts)
+        else:
+            verdict = Verdict("cannot_tell", "the table holds values that are not finite (MP207)")
+        results.append(
+            Finding(code, verdict.status, title, verdict.where, verdict.got, verdict.expected, verdict.fix)
+        )
+    return results
+
+
+def name_rows(rows: Sequence[int], most: int = 6) -> str:
+    """``row 3`` or ``rows 2, 5..9``; after ``most`` runs only how many rows there are.
+
+    >>> name_rows([3])
+    'row 3'
+    >>> name_rows(range(0, 100, 2))
+    'rows 0, 2, 4, 6, 8, 10, ... (50 rows)'
+    """
+    runs: list[list[int]] = []
+    for row in rows:
+        if runs and row == runs[-1][-1] + 1:
+            runs[-1][1:] = [row]
+        else:
+            runs.append([row])
+    names = [str(run[0]) if len(run) == 1 else f"{run[0]}..{run[-1]}" for run in runs[:most]]
+    rest = f", ... ({len(rows)} rows)" if len(runs) > most else ""
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(names)}{rest}"

@@ -1,0 +1,123 @@
+"""Measures of a position table, each a number that has a chance level at the same rows and width.
+
+All but the norms look at the first 512 positions (``MEASURED_ROWS``), so that they cost the same for every table and
+can stand beside published numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from milepost.diagnostics.measures.mapping import centred_eigen, reverse_mapping_error
+from milepost.diagnostics.measures.norms import norm_z, row_norms
+from milepost.diagnostics.measures.similarity import (
+    cosines,
+    mean_by_distance,
+    monotonicity,
+    order_accuracy,
+    toeplitz_share,
+)
+from milepost.diagnostics.measures.spectrum import (
+    effective_rank,
+    energy_by_frequency,
+    low_frequency_share,
+    participation_ratio,
+)
+
+__all__ = [
+    "MEASURED_ROWS",
+    "MINIMUM_ROWS",
+    "Measurement",
+    "cosines",
+    "energy_by_frequency",
+    "mean_by_distance",
+    "measure",
+    "row_norms",
+]
+
+MEASURED_ROWS = 512
+
+# Below these the number would be an accident of a few rows (or, for the frequencies, 1 by arithmetic).
+MINIMUM_ROWS = {
+    "norm_mean": 1,
+    "norm_sd": 3,
+    "norm_variation": 3,
+    "first_norm_z": 8,
+    "last_norm_z": 8,
+    "neighbour_cosine": 4,
+    "order_accuracy": 8,
+    "reverse_mapping_error": 64,
+    "monotonicity": 8,
+    "toeplitz_share": 8,
+    "effective_rank": 4,
+    "participation_ratio": 4,
+    "low_frequency_share": 64,
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A value, or None and the reason why there is none."""
+
+    value: float | None
+    reason: str | None = None
+
+
+def measure(rows: Float[np.ndarray, "rows dim"]) -> dict[str, Measurement]:
+    """Every measure of a table's rows in the order of their positions (reserved and class rows left out).
+
+    Args:
+        rows: at least one row; left untouched. More than 512: the norms read all, the others the first 512.
+
+    Returns:
+        One ``Measurement`` a name of ``MINIMUM_ROWS``, in its order. Arithmetic is float64.
+
+    >>> measure(np.eye(4))["reverse_mapping_error"].reason
+    'needs at least 64 rows, there are 4'
+    """
+    if not np.isfinite(rows).all():
+        return {
+            name: Measurement(None, "the table holds values that are not finite") for name in MINIMUM_ROWS
+        }
+    results = {}
+    compute = _measures(rows)
+    for name, least in MINIMUM_ROWS.items():
+        if len(rows) < least:
+            results[name] = Measurement(None, f"needs at least {least} rows, there are {len(rows)}")
+            continue
+        value = compute[name]()
+        usable = value is not None and np.isfinite(value)
+        results[name] = Measurement(value) if usable else Measurement(None, "all rows are alike in this")
+    return results
+
+
+def _measures(rows: np.ndarray) -> dict[str, Callable[[], float | None]]:
+    norms = row_norms(rows)
+    first = np.asarray(rows[:MEASURED_ROWS], dtype=np.float64)
+    gram = first @ first.T
+    values, vectors = centred_eigen(gram)
+    # a table of equal rows has variance by rounding only
+    varies = values[-1] > 1e-12 * np.trace(gram)
+
+    def of_spread(function: Callable[[], float | None]) -> Callable[[], float | None]:
+        return function if varies else lambda: None
+
+    return {
+        "norm_mean": lambda: float(norms.mean()),
+        "norm_sd": lambda: float(norms.std(ddof=1)),
+        "norm_variation": lambda: float(norms.std(ddof=1) / norms.mean()) if norms.any() else None,
+        "first_norm_z": lambda: norm_z(norms, 0),
+        "last_norm_z": lambda: norm_z(norms, len(norms) - 1),
+        "neighbour_cosine": lambda: float(np.diagonal(cosines(gram), 1).mean()),
+        "order_accuracy": of_spread(lambda: order_accuracy(gram)),
+        "reverse_mapping_error": of_spread(lambda: reverse_mapping_error(gram, (values, vectors))),
+        "monotonicity": of_spread(lambda: monotonicity(gram)),
+        "toeplitz_share": lambda: toeplitz_share(gram),
+        "effective_rank": of_spread(lambda: effective_rank(values)),
+        "participation_ratio": of_spread(lambda: participation_ratio(values)),
+        "low_frequency_share": of_spread(lambda: low_frequency_share(energy_by_frequency(first))),
+    }
