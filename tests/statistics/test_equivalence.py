@@ -13,7 +13,7 @@ MARGIN = 0.02
 
 
 def shown(differences, margin=MARGIN):
-    return measure_equivalence(differences, margin) < 0.05
+    return measure_equivalence(measure_difference(differences), margin) < 0.05
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
@@ -38,7 +38,7 @@ def test_p_is_the_larger_of_scipys_two_one_sided_ones():
     row = np.array([0.004, -0.01, 0.012])
     above = stats.ttest_1samp(row, -MARGIN, alternative="greater").pvalue
     below = stats.ttest_1samp(row, MARGIN, alternative="less").pvalue
-    assert measure_equivalence(row, MARGIN) == pytest.approx(max(above, below))
+    assert measure_equivalence(measure_difference(row), MARGIN) == pytest.approx(max(above, below))
 
 
 def test_inside_the_margin_is_equivalent_even_where_the_interval_excludes_zero():
@@ -54,10 +54,10 @@ def test_identical_results_are_equivalent_and_a_margin_of_0_claims_nothing():
 
 @pytest.mark.parametrize("differences", [[], [0.001], [0.001, 0.001, 0.001]])
 def test_without_spread_nothing_is_shown(differences):
-    assert math.isnan(measure_equivalence(differences, MARGIN))
+    assert math.isnan(measure_equivalence(measure_difference(differences), MARGIN))
 
 
 @pytest.mark.parametrize("margin", [-0.1, math.nan, math.inf])
 def test_a_margin_that_is_none_is_refused(margin):
     with pytest.raises(OptionError, match="MP105"):
-        measure_equivalence([0.1, 0.2], margin)
+        measure_equivalence(measure_difference([0.1, 0.2]), margin)

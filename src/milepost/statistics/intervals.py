@@ -58,12 +58,14 @@ def measure_difference(differences: Sequence[float] | Float[np.ndarray, " seeds"
     """
     from scipy.special import stdtr, stdtrit  # late: scipy takes longer to import than --help may
 
-    values = as_finite(differences)
-    n = values.size
+    values = _finite(differences)
+    n = len(values)
     if n < 2:
-        mean = float(values[0]) if n else math.nan
+        mean = values[0] if n else math.nan
         return PairedDifference(n, mean, math.nan, math.nan, math.nan, math.nan)
-    mean, sd = float(values.mean()), float(values.std(ddof=1))
+    # exact sums: the order of the seeds changes no bit
+    mean = math.fsum(values) / n
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     if sd <= _NO_SPREAD * abs(mean):
         if mean == 0:
             return PairedDifference(n, 0.0, 0.0, 0.0, 0.0, 1.0)
@@ -74,8 +76,7 @@ def measure_difference(differences: Sequence[float] | Float[np.ndarray, " seeds"
     return PairedDifference(n, mean, sd, mean - half, mean + half, p)
 
 
-def as_finite(values: Sequence[float] | np.ndarray) -> Float[np.ndarray, " seeds"]:
-    """Return ``values`` as float64, or refuse those that are not finite."""
+def _finite(values: Sequence[float] | np.ndarray) -> list[float]:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not np.isfinite(array).all():
         raise DataError(
@@ -83,4 +84,5 @@ def as_finite(values: Sequence[float] | np.ndarray) -> Float[np.ndarray, " seeds
             got=str(array.tolist()),
             fix="leave out the seeds that failed, and report them",
         )
-    return array
+    finite: list[float] = array.tolist()
+    return finite
