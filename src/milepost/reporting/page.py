@@ -1,0 +1,120 @@
+"""Result documents as self-contained HTML pages: no script, no request, nothing that changes between runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from milepost.reporting import figures, summary
+from milepost.reporting.summary import VERDICTS, CompareSummary
+
+_MOST_CELLS = 32
+
+
+def render_compare_html(result: Mapping[str, Any]) -> str:
+    """Render a ``compare`` document as one HTML page.
+
+    The page stands alone (no script, no external request) and is the same for the same document, byte for byte.
+    Every text of the document is escaped.
+
+    Args:
+        result: the document that ``compare`` returns, as in ``schemas/compare.json``. Left untouched.
+
+    Returns:
+        The page, to be written as UTF-8.
+
+    Raises:
+        MissingExtra: MP106, when matplotlib, which draws the figures, is not installed.
+    """
+    found = CompareSummary.from_result(result)
+    pictures = [
+        {"drawing": figures.learned_table(name, picture, index), "rows": picture["rows"]}
+        | _reduced(picture["cosine"])
+        | {"norms": picture["norms"]}
+        for index, (name, picture) in enumerate(found.document["pictures"].items())
+    ]
+    return render_page(
+        "compare.html.j2",
+        summary=found,
+        spec=found.spec,
+        document=found.document,
+        verdicts=VERDICTS,
+        by_length=figures.loss_by_length(found),
+        by_position=figures.loss_by_position(found),
+        positions=_position_rows(found),
+        pictures=pictures,
+    )
+
+
+def render_page(template: str, **context: Any) -> str:
+    """Fill one of the package's templates; all of them share one layout, style and security policy."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup, escape
+
+    environment = Environment(
+        loader=PackageLoader("milepost.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=summary.number,
+        signed=summary.signed,
+        percent=summary.percent,
+        count=summary.count,
+        p_value=summary.p_value,
+        size=summary.size,
+        inline=_inline,
+        breakable=lambda name: Markup(escape(name).replace(",", Markup(",<wbr>"))),
+    )
+    environment.globals["loss_of"] = summary.loss_of
+    style = environment.get_template("style.css").render()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # the figures' SVG is ours, its words already escaped; everything else goes through autoescape
+    return environment.get_template(template).render(
+        context, style=Markup(style), style_digest=digest, svg=lambda drawing: Markup(drawing.svg)
+    )
+
+
+def _inline(value: Any) -> str:
+    """A setting's value on one line, as a reader would write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_inline(part)}" for key, part in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_inline, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    return "–" if value is None else str(value)
+
+
+def _position_rows(found: CompareSummary) -> list[tuple[str, list[float | None]]]:
+    """The numbers behind the figure by position: a range of positions, and the mean loss of each encoding."""
+    curves = [found.by_position(name) for name in found.encodings]
+    longest = max(map(len, curves), default=0)
+    if longest < 2:
+        return []
+    rows = []
+    edges = figures.position_edges(longest, found.spec["train_length"])
+    for edge, stop in pairwise(edges):
+        name = str(edge) if stop == edge + 1 else f"{edge}–{stop - 1}"
+        means = (summary.mean([v for v in c[edge - 1 : stop - 1] if math.isfinite(v)]) for c in curves)
+        rows.append((name, list(means)))
+    return rows
+
+
+def _reduced(matrix: Sequence[Sequence[float | None]]) -> dict[str, Any]:
+    """A matrix small enough to be read as a table: blocks are averaged where it has too many rows."""
+    whole = np.array([[math.nan if v is None else v for v in row] for row in matrix], dtype=float)
+    block = max(1, math.ceil(len(whole) / _MOST_CELLS))
+    starts = range(0, len(whole), block)
+    cells = [[float(whole[i : i + block, j : j + block].mean()) for j in starts] for i in starts]
+    return {"block": block, "cosine": cells}

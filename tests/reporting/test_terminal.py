@@ -1,0 +1,103 @@
+import io
+import unicodedata
+
+import pytest
+from rich.console import Console
+
+from milepost.reporting import print_compare
+
+
+def printed(result, width=80, encoding="utf-8", **options):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+    with_defaults = {"file": stream, "width": width, "_environ": {}} | options
+    print_compare(result, Console(**with_defaults))
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_the_recommendation_comes_first(result):
+    assert printed(result).startswith(result["recommendation"]["sentence"])
+
+
+def test_a_row_shows_loss_and_verdict_at_each_length(result):
+    row = next(line for line in printed(result).splitlines() if line.startswith("rotary"))
+    at = {c["length"]: c for c in result["comparisons"] if c["encoding"] == "rotary"}
+    marks = {"better": "✓", "worse": "✗", "undecided": "?"}
+    assert [cell for cell in row.split() if len(cell) == 1] == [
+        marks[at[n]["verdict"]] for n in result["spec"]["lengths"]
+    ]
+    losses = [t["metrics"]["32"]["loss"] for t in result["trials"] if t["encoding"] == "rotary"]
+    assert f"{sum(losses) / 3:.3f}" in row
+
+
+def test_no_answer_is_a_dash_and_is_explained(result):
+    text = printed(result)
+    row = next(line for line in text.splitlines() if line.startswith("learned"))
+    assert row.split()[3:] == ["–", "–", "–"]
+    assert "– no answer" in text
+
+
+@pytest.mark.parametrize("width", [80, 60, 120])
+def test_no_line_is_wider_than_the_terminal(result, width):
+    lines = printed(result, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "rotary" in "".join(lines)
+
+
+def test_more_lengths_than_fit_go_on_in_a_further_table(result):
+    result["spec"]["lengths"] = [16, 32, 48, 64, 96, 112, 120, 128]
+    heads = [line for line in printed(result).splitlines() if line.startswith("encoding")]
+    assert len(heads) == 2
+    assert "128" in heads[1]
+
+
+def test_every_trial_that_failed_is_listed_with_its_reason(result):
+    text = " ".join(printed(result).split())
+    assert "failed: t5(buckets=32,max_distance=128), seed 2: the worker ended with signal 9" in text
+    assert "2/3" in text
+
+
+def test_names_cannot_move_the_cursor_or_turn_the_text_around(make):
+    hostile = "evil\x1b[2J\x9b31m\u202eabc\r\n[red]"
+    result = make([hostile, "none"])
+    result["trials"][0] |= {"status": "failed", "reason": "\x1b]0;title\x07"}
+    result["recommendation"]["sentence"] = f"Use {hostile}"
+    text = printed(result, force_terminal=True, color_system=None)
+    shown = {c for c in text if unicodedata.category(c) in ("Cc", "Cf")}
+    assert shown == {"\n"}
+    assert r"evil\x1b[2J" in text
+    assert "[red]" in "".join(text.split())
+
+
+def test_colour_is_only_used_on_a_terminal_that_wants_it(result):
+    colours = {"force_terminal": True, "color_system": "standard"}
+    assert "\x1b[32m" in printed(result, **colours)
+    assert "\x1b[32m" not in printed(result, _environ={"NO_COLOR": "1"}, **colours)
+    assert "\x1b" not in printed(result)
+
+
+def test_an_ascii_terminal_gets_ascii(result):
+    text = printed(result, encoding="ascii")
+    assert "+ better" in text
+    assert "x worse" in text
+
+
+def test_one_seed_and_no_winner_can_be_printed(make):
+    result = make(["learned", "alibi"], seeds=1, fail=False)
+    result["recommendation"] = {"encoding": None, "sentence": "No winner.", "because": [], "would_change": []}
+    text = printed(result)
+    assert text.startswith("No winner.\n")
+    assert "too few seeds" in text
+
+
+def test_the_document_is_left_untouched(make):
+    result, before = make(), make()
+    printed(result)
+    assert result == before
+
+
+def test_where_the_report_was_written_is_said_last(result):
+    stream = io.StringIO()
+    print_compare(result, Console(file=stream, width=80), report="out/\x1breport.html")
+    assert stream.getvalue().endswith("report: out/\\x1breport.html\n")
