@@ -128,4 +128,4 @@ def _blend(grid: np.ndarray, at_rows: tuple[int, float], at_dim: tuple[int, floa
     if geometric:
         corners = np.log(corners)
     value = float(np.array([1 - a, a]) @ corners @ np.array([1 - b, b]))
-    return float(np.exp(value)) if geometric else value
+    return float(f"{np.exp(value) if geometric else value:.6g}")

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding
-from milepost.diagnostics.findings.noise import noise_band, noise_tail
+from milepost.diagnostics.findings.noise import is_ordered, noise_band, noise_tail
 
 LEAST_TAIL = 8
 _LEAST_ORDERED = 16
@@ -42,7 +42,9 @@ def check(facts: Facts) -> Verdict:
         return Verdict("cannot_tell", f"needs {2 * LEAST_TAIL} positions, there are {len(facts.positions)}")
     tail = read_tail(facts)
     if tail.state == "trained":
-        return Verdict("passed", f"the last {LEAST_TAIL} rows are not random: they were trained")
+        return Verdict(
+            "passed", f"the last {LEAST_TAIL} rows are alike as random rows are not: they were trained"
+        )
     if tail.state == "untrained":
         return Verdict(
             "issue",
@@ -65,9 +67,11 @@ def check(facts: Facts) -> Verdict:
 def read_tail(facts: Facts) -> Tail:
     """Split a table of at least 16 positions into trained rows and a tail of noise."""
     rows, norms = facts.positions, facts.norms
-    start = noise_tail(rows, LEAST_TAIL)
-    if start is None:
+    if is_ordered(rows[-LEAST_TAIL:]):
         return Tail("trained", len(rows))
+    start = noise_tail(rows, LEAST_TAIL)
+    if start is None:  # neither noise of one size nor alike: no evidence for either
+        return Tail("unclear", len(rows) - LEAST_TAIL, float(np.median(norms[-LEAST_TAIL:])))
     level = float(np.sqrt(np.mean(np.square(norms[start:]))))
     before = norms[:start]
     if start < LEAST_TAIL // 2 or start < 0.02 * len(rows):

@@ -22,20 +22,27 @@ def is_noise(rows: Float[np.ndarray, "rows dim"]) -> bool:
     Args:
         rows: at least 4; left untouched. Zero rows are no noise.
     """
-    count, dim = rows.shape
     norms = np.linalg.norm(rows.astype(np.float64), axis=1)
-    if not norms.all():
+    if not norms.all() or is_ordered(rows):
         return False
     # the variance of n norms itself varies by sqrt(2 / (n - 1))
-    spread = norms.var(ddof=1) / norms.mean() ** 2 * 2 * dim
-    if abs(spread - 1) > _LIMIT * np.sqrt(2 / (count - 1)) + 0.2:
-        return False
-    units = rows / norms[:, None]
+    spread = norms.var(ddof=1) / norms.mean() ** 2 * 2 * rows.shape[1]
+    return bool(abs(spread - 1) <= _LIMIT * np.sqrt(2 / (len(rows) - 1)) + 0.2)
+
+
+def is_ordered(rows: Float[np.ndarray, "rows dim"]) -> bool:
+    """Whether neighbours are alike, or all rows share a direction, by more than 4 standard deviations of random rows.
+
+    Not the contrary of ``is_noise``: rows whose norms differ more than one Gaussian's are neither.
+    """
+    count, dim = rows.shape
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1)
+    units = rows / np.where(norms > 0, norms, 1.0)[:, None]
     neighbours = np.einsum("rd,rd->r", units[1:], units[:-1]).mean()
-    if abs(neighbours) > _LIMIT / np.sqrt(dim * (count - 1)):
-        return False
     shared = np.square(units.sum(axis=0)).sum() / count
-    return bool(abs(shared - 1) <= _LIMIT * np.sqrt(2 / dim))
+    return bool(
+        abs(neighbours) > _LIMIT / np.sqrt(dim * (count - 1)) or abs(shared - 1) > _LIMIT * np.sqrt(2 / dim)
+    )
 
 
 def noise_tail(rows: Float[np.ndarray, "rows dim"], least: int) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import median_filter
 
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding
 from milepost.diagnostics.findings.never_trained import read_tail
@@ -12,6 +11,7 @@ _LEAST_ROWS = 64
 _RARE = 0.1
 _FALL = -0.6
 _LEVEL = 0.75
+_SMOOTH = 9
 
 
 @finding("MP202", "an undertrained tail")
@@ -40,7 +40,8 @@ def check(facts: Facts) -> Verdict:
     )
     if not (fall < _FALL and end < _LEVEL * level):
         return Verdict("passed", got)
-    smooth = median_filter(norms, 9, mode="nearest")
+    padded = np.pad(norms, _SMOOTH // 2, mode="edge")
+    smooth = np.median(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH), axis=1)
     start = int(np.flatnonzero(smooth >= 0.9 * level)[-1]) + 1
     return Verdict(
         "tip", got, facts.where(range(start, len(norms))), "norms that stay level", _fix(facts, start)

@@ -18,6 +18,7 @@ from milepost.diagnostics.measures.similarity import (
     cosines,
     mean_by_distance,
     monotonicity,
+    nearest_rows,
     order_accuracy,
     toeplitz_share,
 )
@@ -32,10 +33,12 @@ __all__ = [
     "MEASURED_ROWS",
     "MINIMUM_ROWS",
     "Measurement",
+    "centred_eigen",
     "cosines",
     "energy_by_frequency",
     "mean_by_distance",
     "measure",
+    "nearest_rows",
     "row_norms",
 ]
 
@@ -71,7 +74,7 @@ def measure(rows: Float[np.ndarray, "rows dim"]) -> dict[str, Measurement]:
     """Every measure of a table's rows in the order of their positions (reserved and class rows left out).
 
     Args:
-        rows: at least one row; left untouched. More than 512: the norms read all, the others the first 512.
+        rows: left untouched. More than 512: the norms read all, the others the first 512.
 
     Returns:
         One ``Measurement`` a name of ``MINIMUM_ROWS``, in its order. Arithmetic is float64.
@@ -84,7 +87,7 @@ def measure(rows: Float[np.ndarray, "rows dim"]) -> dict[str, Measurement]:
             name: Measurement(None, "the table holds values that are not finite") for name in MINIMUM_ROWS
         }
     results = {}
-    compute = _measures(rows)
+    compute = _measures(rows) if len(rows) else {}
     for name, least in MINIMUM_ROWS.items():
         if len(rows) < least:
             results[name] = Measurement(None, f"needs at least {least} rows, there are {len(rows)}")
@@ -98,6 +101,9 @@ def measure(rows: Float[np.ndarray, "rows dim"]) -> dict[str, Measurement]:
 def _measures(rows: np.ndarray) -> dict[str, Callable[[], float | None]]:
     norms = row_norms(rows)
     first = np.asarray(rows[:MEASURED_ROWS], dtype=np.float64)
+    first = first / (
+        np.abs(first).max() or 1.0
+    )  # all that reads it is free of scale, and squares must not overflow
     gram = first @ first.T
     values, vectors = centred_eigen(gram)
     # a table of equal rows has variance by rounding only

@@ -6,7 +6,7 @@ All four read the Gram matrix ``rows @ rows.T``, float64, which is built once fo
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Gram = Float[np.ndarray, "rows rows"]
 
@@ -42,15 +42,30 @@ def order_accuracy(gram: Gram) -> float:
     >>> order_accuracy(np.outer([0.0, 1.0, 2.0], [0.0, 1.0, 2.0]))
     1.0
     """
-    squares = np.diag(gram)
-    distance = squares[:, None] + squares - 2 * gram
-    np.fill_diagonal(distance, np.inf)
-    rounding = 1e-12 * squares.max()
+    distance = _squared_distances(gram)
+    rounding = 1e-12 * np.diag(gram).max()
     nearest = distance <= distance.min(axis=1, keepdims=True) + rounding
     neighbours = np.zeros(len(gram))
     neighbours[1:] += np.diagonal(nearest, -1)
     neighbours[:-1] += np.diagonal(nearest, 1)
     return float(np.mean(neighbours / nearest.sum(axis=1)))
+
+
+def nearest_rows(gram: Gram) -> Int[np.ndarray, " rows"]:
+    """For each row the index of the row nearest to it; the first of several that are equally near.
+
+    >>> nearest_rows(np.outer([0.0, 1.0, 3.0], [0.0, 1.0, 3.0])).tolist()
+    [1, 0, 1]
+    """
+    return _squared_distances(gram).argmin(axis=1)
+
+
+def _squared_distances(gram: Gram) -> Gram:
+    """Squared Euclidean distances, infinite from a row to itself."""
+    squares = np.diag(gram)
+    distance = squares[:, None] + squares - 2 * gram
+    np.fill_diagonal(distance, np.inf)
+    return distance
 
 
 def monotonicity(gram: Gram) -> float:

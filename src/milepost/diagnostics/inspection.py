@@ -1,0 +1,171 @@
+"""The verb ``inspect``: what the position tables of a checkpoint have learned."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from milepost.diagnostics.contrast import contrast_checkpoints
+from milepost.diagnostics.findings import Facts, check_table
+from milepost.diagnostics.measures import MEASURED_ROWS, MINIMUM_ROWS, Measurement, measure
+from milepost.diagnostics.pictures import draw_pictures
+from milepost.statistics.chance import ChanceLevel, shipped_chance, simulate_chance
+from milepost.tables import MAX_HEADER_BYTES, Checkpoint, PositionTable, read
+
+SCHEMA_VERSION = 1
+_SCALE = ("norm_mean", "norm_sd")
+_INITIAL_SD = ("initializer_range", "init_std")
+
+
+def inspect(
+    model: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    tensor: str | None = None,
+    first_row: int | None = None,
+    chance: bool = False,
+    compare: str | os.PathLike[str] | None = None,
+    max_header_bytes: int = MAX_HEADER_BYTES,
+    allow_pickle: bool = False,
+) -> dict[str, Any]:
+    """Measure the position tables of a model and check them; the model is not built, and torch is not imported.
+
+    Same files and options, same result, on one kind of machine.
+
+    Args:
+        model: a folder, a ``.safetensors`` file, a ``.npy`` table or a Hub id.
+        revision: of a Hub id.
+        tensor: the key of the table, where the family is unknown.
+        first_row: the row of position 0, with ``tensor`` or a ``.npy`` table.
+        chance: simulate chance levels for exactly this size (some seconds) instead of taking those that ship.
+        compare: another model (before fine-tuning, before extension) to hold the tables against, read in the same way.
+        max_header_bytes: longer headers are refused.
+        allow_pickle: let torch's ``weights_only`` loader read ``.bin`` and ``.pt``.
+
+    Returns:
+        The document of ``schemas/inspect.json``: a table has ``metrics`` (value, chance level and how that was obtained), ``findings``
+        and ``pictures``. ``comparison`` is None without ``compare``.
+
+    Raises:
+        MilepostError: what ``milepost.tables.read`` raises. OptionError: MP105, nothing to compare.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/table.npy", np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32))
+    ...     found = inspect(f"{folder}/table.npy", first_row=0)
+    >>> [finding["code"] for finding in found["tables"][0]["findings"] if finding["status"] == "tip"]
+    ['MP211']
+    """
+    reader = partial(
+        read, tensor=tensor, first_row=first_row, max_header_bytes=max_header_bytes, allow_pickle=allow_pickle
+    )
+    checkpoint = reader(model, revision=revision)
+    comparison = None if compare is None else contrast_checkpoints(checkpoint, reader(compare))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": checkpoint.source,
+        "family": checkpoint.family.name if checkpoint.family else None,
+        "model_type": checkpoint.model_type,
+        "positions_by": checkpoint.positions_by,
+        "tables": [_inspect_table(table, checkpoint, chance) for table in checkpoint.tables],
+        "comparison": comparison,
+    }
+
+
+def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool) -> dict[str, Any]:
+    facts = Facts(
+        rows=table.rows,
+        key=table.key,
+        dtype=table.dtype,
+        first_row=table.first_row,
+        prefix_rows=table.prefix_rows,
+        trailing_rows=table.trailing_rows,
+        padding_row=table.padding_row,
+        kind=table.kind,
+        trained_counts=table.trained_counts,
+        initial_sd=_initial_sd(table, checkpoint.config),
+    )
+    measured = measure(facts.positions)
+    size = min(len(facts.positions), MEASURED_ROWS), facts.dim
+    levels = _chance(*size, simulate)
+    facts = replace(facts, values={name: found.value for name, found in measured.items()}, chance=levels)
+    return {
+        "key": table.key,
+        "role": table.role,
+        "kind": table.kind,
+        "rows": len(table.rows),
+        "dim": facts.dim,
+        "dtype": table.dtype,
+        "first_row": table.first_row,
+        "reserved_rows": list(table.reserved_rows),
+        "padding_row": table.padding_row,
+        "prefix_rows": table.prefix_rows,
+        "trailing_rows": table.trailing_rows,
+        "grid": list(table.grid) if table.grid else None,
+        "usable_length": table.usable_length,
+        "measured_positions": size[0],
+        "parameters": table.parameters,
+        "share_of_model": table.share_of_model,
+        "metrics": {name: _metric(name, found, levels.get(name)) for name, found in measured.items()},
+        "findings": [finding.document() for finding in check_table(facts)],
+        "pictures": draw_pictures(facts.positions),
+    }
+
+
+def _chance(rows: int, dim: int, simulate: bool) -> dict[str, ChanceLevel]:
+    """Levels as they ship; simulated when asked, and for tables so short that it takes no time."""
+    shipped = shipped_chance(rows, dim)
+    if rows and (simulate or (not shipped and rows < MINIMUM_ROWS["reverse_mapping_error"])):
+        return simulate_chance(_values, rows, dim)
+    return shipped
+
+
+def _values(rows: np.ndarray) -> dict[str, float | None]:
+    """The measures that do not depend on the scale of the table, for chance levels."""
+    return {name: found.value for name, found in measure(rows).items() if name not in _SCALE}
+
+
+def _metric(name: str, found: Measurement, level: ChanceLevel | None) -> dict[str, Any]:
+    """One metric as it stands in JSON: the value, and what random tables of this size give."""
+    metric: dict[str, Any] = {
+        "value": found.value,
+        "chance": None,
+        "low": None,
+        "high": None,
+        "obtained": "none",
+    }
+    if found.value is None:
+        return {**metric, "reason": found.reason}
+    if level is None:
+        why = (
+            "depends on the scale of the table"
+            if name in _SCALE
+            else "no level for this size: ask for --chance"
+        )
+        return {**metric, "reason": why}
+    return {
+        **metric,
+        "chance": level.mean,
+        "low": level.low,
+        "high": level.high,
+        "obtained": level.obtained,
+        "reason": None,
+    }
+
+
+def _initial_sd(table: PositionTable, config: Mapping[str, Any]) -> float | None:
+    """The standard deviation that rows start with, from the part of the configuration that has the table's length."""
+    path = (table.length_field or "").split(".")[:-1]
+    for name in path:
+        inner = config.get(name)
+        config = inner if isinstance(inner, Mapping) else {}
+    for field in _INITIAL_SD:
+        value = config.get(field)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 100:
+            return float(value)
+    return None
