@@ -1,15 +1,40 @@
-"""Position tables in checkpoints: families as data, and reading without building a model."""
+"""Position tables in checkpoints: families as data, and reading without building a model.
+
+``read`` is the one door; numpy is all it needs. torch is imported for pickled weights alone, and
+huggingface_hub for models on the Hub.
+"""
 
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
 from milepost.tables.families import FAMILIES, Family, Part, TableForm, family_of
+from milepost.tables.files import Folder, parse_json
+from milepost.tables.header import MAX_HEADER_BYTES, Header, parse_header, read_header
+from milepost.tables.hub import HubModel, is_hub_id
+from milepost.tables.numbers import decode
+from milepost.tables.reading import INDEX, read
+from milepost.tables.recognition import Match, recognise
+from milepost.tables.rows import COUNTS
 
 __all__ = [
+    "COUNTS",
     "FAMILIES",
+    "INDEX",
+    "MAX_HEADER_BYTES",
     "Checkpoint",
     "Family",
+    "Folder",
+    "Header",
+    "HubModel",
+    "Match",
     "Part",
     "PositionTable",
     "TableForm",
     "TensorEntry",
+    "decode",
     "family_of",
+    "is_hub_id",
+    "parse_header",
+    "parse_json",
+    "read",
+    "read_header",
+    "recognise",
 ]

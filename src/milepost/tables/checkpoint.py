@@ -102,7 +102,7 @@ class Checkpoint:
         tensors: every tensor of the headers that were read. On the Hub only the shards with tables are read.
         tables: the position tables, text before vision, in the family's order; empty for a rotary model.
         positions_by: how the model knows the order of its sequence: ``learned``, ``fixed_sinusoid``,
-            ``rotary``, ``alibi``, ``relative_bias``, ``none``, or ``unknown`` for a bare table.
+            ``rotary``, ``alibi``, ``relative_bias``, ``convolution``, ``none``, or ``unknown`` for a bare table.
         total_parameters: values in floating-point tensors; None where not every header was read.
         files: names in the folder or the Hub's repository, sorted; the one file's name otherwise.
         weight_map: tensor name to shard, of a sharded model; empty otherwise.

@@ -59,13 +59,13 @@ class TableForm:
 class Part:
     """A model inside a model: where its configuration and its tensors are.
 
-    ``prefixes`` are the names that its tensors may stand under; ``default`` is the family of a configuration
-    that does not say its ``model_type``.
+    ``prefixes`` are the names that its tensors may stand under; ``model_type`` is what the outer model always
+    builds there, or None where the inner configuration says it.
     """
 
     config: str
     prefixes: tuple[str, ...]
-    default: str | None = None
+    model_type: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Family:
         model_types: values of ``model_type`` in ``config.json`` that belong to it.
         tables: its tables, text before vision.
         parts: models of other families inside it.
-        positions_by: how it knows the order of its sequence (see ``Checkpoint.positions_by``).
+        positions_by: how it knows the order of its sequence without a table (see ``Checkpoint.positions_by``).
+        alibi_if: a field of the configuration that, when true, makes it ALiBi.
         pad_token_id: what the family's class takes when the configuration has no such field.
         buffers: ends of the keys of stored tensors that have the table's length and must be resized with it.
         clamps: positions past the end read the last row, silently.
@@ -89,6 +90,7 @@ class Family:
     tables: tuple[TableForm, ...] = ()
     parts: tuple[Part, ...] = ()
     positions_by: str = "learned"
+    alibi_if: str | None = None
     pad_token_id: int | None = None
     buffers: tuple[str, ...] = ()
     clamps: bool = False
@@ -130,6 +132,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 _TEXT = Part("text_config", ("language_model.", "text_model."))
 _VISION = Part("vision_config", ("vision_tower.", "vision_model.", "visual."))
+_BLIP_VISION = Part("vision_config", ("vision_model.",), "blip_2_vision_model")
 _BACKBONE = Part("backbone_config", ("backbone.",))
 
 
@@ -146,12 +149,14 @@ FAMILIES: tuple[Family, ...] = (
         "bert",
         _names(
             "bert ernie bert-generation megatron-bert mobilebert squeezebert splinter fnet roc_bert "
-            "electra albert rembert convbert big_bird dpr layoutlm chinese_clip_text_model "
-            "align_text_model blip_text_model flava_text_model"
+            "electra albert rembert convbert big_bird dpr chinese_clip_text_model "
+            "align_text_model blip_text_model flava_text_model "
+            "instructblip_qformer"
         ),
-        (_text(), *(replace(box, optional=True) for box in _boxes())),
+        (_text(),),
         buffers=_POSITION_IDS,
     ),
+    Family("layoutlm", ("layoutlm",), (_text(), *_boxes()), buffers=_POSITION_IDS),
     Family("distilbert", ("distilbert",), (_text(fixed_if="sinusoidal_pos_embds"),), buffers=_POSITION_IDS),
     Family("bros", ("bros",), (_text(),), buffers=_POSITION_IDS),
     Family("tapas", ("tapas",), (_text(),), clamps=True),
@@ -181,7 +186,18 @@ FAMILIES: tuple[Family, ...] = (
         positions_by="relative_bias",
         buffers=_POSITION_IDS,
     ),
-    Family("canine", ("canine",), (_text("char_embeddings.char_position_embeddings.weight", alone=True),)),
+    Family(
+        "canine",
+        ("canine",),
+        (
+            _text(
+                "char_embeddings.char_position_embeddings.weight",
+                field="num_hash_buckets",
+                resizable=False,
+                alone=True,
+            ),
+        ),
+    ),
     Family(
         "xlm",
         _names("xlm flaubert"),
@@ -341,10 +357,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "yolos",
         ("yolos",),
-        (
-            _image(trailing="num_detection_tokens"),
-            _image("interpolation.mid_position_embeddings", trailing="num_detection_tokens"),
-        ),
+        (_image(trailing="num_detection_tokens"),),
+        buffers=("interpolation.mid_position_embeddings",),
     ),
     # text beside images
     Family(
@@ -401,12 +415,14 @@ FAMILIES: tuple[Family, ...] = (
         parts=_towers("chinese_clip_text_model", "chinese_clip_vision_model"),
     ),
     Family("blip", ("blip",), parts=_towers("blip_text_model", "blip_vision_model")),
+    Family("blip-2", ("blip-2",), parts=(Part("text_config", ("language_model.",)), _BLIP_VISION)),
     Family(
-        "blip-2",
-        _names("blip-2 instructblip instructblipvideo"),
+        "instructblip",
+        _names("instructblip instructblipvideo"),
         parts=(
             Part("text_config", ("language_model.",)),
-            Part("vision_config", ("vision_model.",), "blip_2_vision_model"),
+            Part("qformer_config", ("qformer.",), "instructblip_qformer"),
+            _BLIP_VISION,
         ),
     ),
     Family(
@@ -438,6 +454,17 @@ FAMILIES: tuple[Family, ...] = (
         positions_by="rotary",
     ),
     Family("depth_anything", _names("depth_anything prompt_depth_anything"), parts=(_BACKBONE,)),
+    # other libraries: their configurations are translated before
+    Family("timm_vit", ("timm_vit_1",), (_image("pos_embed"),)),
+    Family("timm_vit_distilled", ("timm_vit_2",), (_image("pos_embed", 2),)),
+    Family("timm_vit_patches", ("timm_vit_0",), (_image("pos_embed", 0),)),
+    Family(
+        "open_clip",
+        ("open_clip",),
+        (_text("positional_embedding", field="context_length"),),
+        (Part("vision_cfg", ("visual.",), "open_clip_vision"),),
+    ),
+    Family("open_clip_vision", ("open_clip_vision",), (_image("positional_embedding"),)),
     # known to have no table of positions
     Family(
         "rotary",
@@ -453,7 +480,7 @@ FAMILIES: tuple[Family, ...] = (
         positions_by="rotary",
     ),
     Family("alibi", _names("bloom mpt"), positions_by="alibi"),
-    Family("falcon", ("falcon", "RefinedWeb", "RefinedWebModel"), positions_by="rotary"),
+    Family("falcon", _names("falcon RefinedWeb RefinedWebModel"), positions_by="rotary", alibi_if="alibi"),
     Family(
         "relative",
         _names(
@@ -467,6 +494,11 @@ FAMILIES: tuple[Family, ...] = (
         "sinusoid",
         _names("m2m_100 nllb-moe xglm speech_to_text pegasus_x ctrl musicgen_decoder"),
         positions_by="fixed_sinusoid",
+    ),
+    Family(
+        "convolution",
+        _names("wav2vec2 hubert unispeech unispeech-sat sew data2vec-audio"),
+        positions_by="convolution",
     ),
     Family("recurrent", _names("mamba mamba2 falcon_mamba rwkv xlstm"), positions_by="none"),
 )

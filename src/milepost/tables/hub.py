@@ -1,0 +1,180 @@
+"""A model on the Hugging Face Hub, read by ranged requests: the header, the table, and no more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Self
+
+from milepost.errors import HubError, MilepostError, UnsafeFile
+from milepost.tables.files import MAX_JSON_BYTES, check_name, parse_json
+
+FIRST_BYTES: Final = 128 * 1024
+"""What the first request for a file asks for: most headers fit."""
+
+_MAX_SKIPPED_BYTES: Final = 64 * 1024 * 1024
+_TIMEOUT_SECONDS: Final = 30
+_FILES: Final = (".safetensors", ".npy", ".bin", ".pt", ".pth", ".ckpt")
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether this can be the id of a model on the Hub, by its form alone; the name of a weights file is none.
+
+    >>> [is_hub_id(text) for text in ("gpt2", "org/name", "./gpt2", "a/b/c", "model.safetensors")]
+    [True, True, False, False, False]
+    """
+    plain = ".." not in model and "--" not in model and not model.endswith(_FILES)
+    return plain and _ID.fullmatch(model) is not None
+
+
+class HubModel:
+    """The files of one model at one commit; the revision is resolved once, so that all parts belong together.
+
+    Args:
+        model: the id, ``name`` or ``organisation/name``.
+        revision: a branch, tag or commit; the main branch without it.
+
+    Raises:
+        HubError: MP131, when the Hub cannot be reached or has no such model or revision.
+    """
+
+    kind = "hub"
+    folder: str | None = None
+
+    def __init__(self, model: str, revision: str | None = None) -> None:
+        from huggingface_hub import HfApi, constants
+
+        self._model, self._endpoint = model, constants.ENDPOINT
+        with _translated(f"{model!r} cannot be read from the Hub"):
+            info = HfApi(endpoint=self._endpoint).model_info(
+                model, revision=revision, timeout=_TIMEOUT_SECONDS
+            )
+        if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
+            raise HubError("the Hub names no commit", got=ascii(info.sha), fix="check HF_ENDPOINT")
+        self.commit: str | None = info.sha
+        self.names = tuple(sorted(file.rfilename for file in info.siblings or ()))
+        self._begun: dict[str, tuple[bytes, int]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._begun.clear()
+
+    def size(self, name: str) -> int:
+        """Bytes in the whole file, as the first response says."""
+        return self._beginning(name)[1]
+
+    def read(self, name: str, begin: int, end: int) -> bytes:
+        """The bytes from ``begin`` to ``end``: from the first response where it reaches, else by a request.
+
+        Raises:
+            HubError: MP131, when the connection breaks or the server sends something else.
+        """
+        first, _ = self._beginning(name)
+        if end <= len(first) or begin == end:
+            return first[begin:end]
+        kept = first[begin:]
+        rest, _ = self._request(name, begin + len(kept), end)
+        if len(rest) != end - begin - len(kept):
+            raise HubError(
+                f"{name!r} ended early",
+                got=f"{len(kept) + len(rest)} of {end - begin} bytes",
+                fix="run again",
+            )
+        return kept + rest
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """One JSON object of the repository, at most 50 MB.
+
+        Raises:
+            UnsafeFile: MP130, when it is too large, no JSON object, or has a name twice.
+        """
+        size = self.size(name)
+        if size > MAX_JSON_BYTES:
+            raise UnsafeFile(f"{name!r} is too large", got=f"{size} bytes", fix=f"at most {MAX_JSON_BYTES}")
+        return parse_json(self.read(name, 0, size), name)
+
+    def _beginning(self, name: str) -> tuple[bytes, int]:
+        if name not in self._begun:
+            self._begun[name] = self._request(name, 0, FIRST_BYTES)
+        return self._begun[name]
+
+    def _request(self, name: str, begin: int, end: int) -> tuple[bytes, int]:
+        """Bytes ``begin`` to ``end`` (or to the end of the file), and the size of the whole file."""
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, get_session
+
+        check_name(name)
+        url = hf_hub_url(self._model, name, revision=self.commit, endpoint=self._endpoint)
+        # what is compressed on the way has other offsets
+        headers = {
+            **build_hf_headers(),
+            "Range": f"bytes={begin}-{end - 1}",
+            "Accept-Encoding": "identity",
+        }
+        with (
+            _translated(f"{name!r} cannot be read from the Hub"),
+            get_session().stream(
+                "GET", url, headers=headers, follow_redirects=True, timeout=_TIMEOUT_SECONDS
+            ) as response,
+        ):
+            if url.startswith("https:") and str(response.url).startswith("http:"):
+                raise HubError("the Hub led to an unprotected address", got=name, fix="check HF_ENDPOINT")
+            if response.status_code == 206:
+                size = _size_of(response.headers.get("content-range", ""), begin, name)
+                return _take(response.iter_raw(), 0, end - begin), size
+            if response.status_code == 200:
+                # the server does not know ranges: read on to what is wanted, and stop
+                if begin > _MAX_SKIPPED_BYTES:
+                    raise HubError(
+                        f"the server does not serve parts of {name!r}",
+                        got=f"the table lies after {begin} bytes",
+                        fix="download the model and give its folder",
+                    )
+                body = _take(response.iter_raw(), begin, end - begin)
+                return body, int(response.headers.get("content-length", begin + len(body)))
+            raise HubError(
+                f"{name!r} cannot be read from the Hub",
+                got=f"status {response.status_code}",
+                fix="check the name, and your token where the model is gated",
+            )
+
+
+def _size_of(content_range: str, begin: int, name: str) -> int:
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", content_range)
+    if match is None or int(match[1]) != begin:
+        raise HubError(
+            f"the server sent another part of {name!r}", got=ascii(content_range[:60]), fix="run again"
+        )
+    return int(match[2])
+
+
+def _take(chunks: Iterator[bytes], skip: int, count: int) -> bytes:
+    """``count`` bytes after the first ``skip``; no more than that is read from the connection."""
+    got = bytearray()
+    for chunk in chunks:
+        part = chunk[skip:]
+        skip = max(0, skip - len(chunk))
+        got += part[: count - len(got)]
+        if len(got) == count:
+            break
+    return bytes(got)
+
+
+@contextmanager
+def _translated(problem: str) -> Iterator[None]:
+    """Errors of the network as Milepost's own."""
+    try:
+        yield
+    except MilepostError:
+        raise
+    except Exception as error:  # huggingface_hub's clients share no base class over their versions
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise HubError(
+            problem,
+            got=ascii(f"{type(error).__name__}: {reason}"),
+            fix="check the id, --revision, your token and the connection; a local folder works offline",
+        ) from None
