@@ -1,14 +1,15 @@
-"""A made-up `compare` document with plausible numbers: small models on text, trained at 32, asked up to 128."""
+"""A `compare` document of made-up trials with plausible losses: trained at 32, asked up to 128; verdicts are real."""
 
 from __future__ import annotations
 
 import math
 import random
-import statistics
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from milepost.comparison.verdict import build_comparisons, build_degradations, build_recommendation
 
 LENGTHS = [16, 32, 48, 64, 128]
 SIX = ["learned", "sinusoidal", "rotary", "alibi", "t5(buckets=32,max_distance=128)", "none"]
@@ -70,35 +71,6 @@ def _fail(trial: dict[str, Any]) -> None:
     trial.update(status="failed", reason="the worker ended with signal 9 (out of memory?)", **nothing)
 
 
-def _paired(trials: list[dict[str, Any]], a: str, b: str, length: int) -> list[float]:
-    def losses(encoding: str) -> dict[int, float]:
-        mine = [t for t in trials if t["encoding"] == encoding and t["status"] == "done"]
-        found = {t["seed"]: t["metrics"][str(length)] for t in mine}
-        return {seed: answer["loss"] for seed, answer in found.items() if answer}
-
-    left, right = losses(a), losses(b)
-    return [left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())]
-
-
-def _compared(trials: list[dict[str, Any]], encoding: str, baseline: str, length: int) -> dict[str, Any]:
-    differences = _paired(trials, encoding, baseline, length)
-    row: dict[str, Any] = dict.fromkeys(["difference", "low", "high", "p", "p_adjusted", "detectable"])
-    row |= {"baseline": baseline, "encoding": encoding, "metric": "loss", "length": length, "margin": 0.0185}
-    row |= {"n_seeds": len(differences), "verdict": "too_few_seeds" if differences else "undefined"}
-    if len(differences) >= 2:
-        middle = statistics.mean(differences)
-        error = statistics.stdev(differences) / math.sqrt(len(differences)) * 4.3
-        sure = abs(middle) > error
-        verdict = "equivalent" if abs(middle) + error < 0.0185 else "undecided"
-        if sure and abs(middle) > 0.0185:
-            verdict = "better" if middle < 0 else "worse"
-        row |= {"difference": middle, "low": middle - error, "high": middle + error}
-        row |= {"p": 0.004 if sure else 0.21, "p_adjusted": 0.0199 if sure else 0.42}
-        row |= {"detectable": error * 1.4}
-        row["verdict"] = verdict if len(differences) > 2 else "too_few_seeds"
-    return row
-
-
 def _picture(rows: int, chance: random.Random) -> dict[str, Any]:
     cosine = [
         [round(1.0 if i == j else 0.85 * math.exp(-abs(i - j) / 6) - 0.1, 4) for j in range(rows)]
@@ -113,19 +85,11 @@ def make_result(encodings: list[str] = SIX, seeds: int = 3, *, fail: bool = True
     trials = [_trial(encoding, seed, chance) for seed in range(seeds) for encoding in encodings]
     if fail:
         _fail(next(t for t in reversed(trials) if t["encoding"].startswith("t5") or len(encodings) < 5))
-    reference = {n: encodings[0] if _rise(encodings[0])[1][-1] or n <= 32 else "alibi" for n in LENGTHS}
-    comparisons = [
-        _compared(trials, encoding, reference[length], length)
-        for length in LENGTHS
-        for encoding in encodings
-        if encoding != reference[length]
-    ]
-    degradations = [
-        {"encoding": e, "length": n, "n_seeds": seeds, "difference": rise, "low": rise and rise - 0.03}
-        | {"high": rise and rise + 0.03, "relative": rise and rise / _rise(e)[0]}
-        for e in encodings
-        for n, rise in zip(LENGTHS[2:], _rise(e)[1], strict=True)
-    ]
+    comparisons = build_comparisons(trials, baseline=encodings[0], lengths=LENGTHS)
+    degradations = build_degradations(trials, LENGTHS, 32)
+    advice = build_recommendation(
+        comparisons, trials, baseline=encodings[0], deciding_length=32, degradations=degradations
+    )
     return {
         "schema_version": 1,
         "spec": {
@@ -177,15 +141,7 @@ def make_result(encodings: list[str] = SIX, seeds: int = 3, *, fail: bool = True
         "trials": trials,
         "comparisons": comparisons,
         "degradations": degradations,
-        "recommendation": {
-            "encoding": "rotary" if "rotary" in encodings else None,
-            "sentence": "Use rotary up to length 32: its loss is 0.15 nats lower than learned's.",
-            "because": [
-                "At length 32 rotary is better than learned by 0.15 nats (95 % interval 0.11 to 0.19).",
-                "Past the trained length only alibi holds its loss; learned has no answer there.",
-            ],
-            "would_change": ["Inputs longer than 32: alibi's loss at 128 is 0.02 nats below its own at 32."],
-        },
+        "recommendation": advice,
         "pictures": {e: _picture(32, chance) for e in encodings if e.startswith("learned")},
     }
 

@@ -93,6 +93,8 @@ def _inline(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return "–" if value is None else str(value)
 
 

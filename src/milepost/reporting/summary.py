@@ -10,13 +10,13 @@ from typing import Any
 
 # verdict -> mark, mark where only ASCII can be shown, word, meaning
 VERDICTS: Mapping[str, tuple[str, str, str, str]] = {
-    "better": ("✓", "+", "better", "lower loss than the baseline, by more than chance and the margin allow"),
-    "worse": ("✗", "x", "worse", "higher loss than the baseline, by more than chance and the margin allow"),
-    "equivalent": ("≈", "=", "equivalent", "the difference lies inside the margin"),
+    "better": ("✓", "+", "better", "lower loss than the baseline (Holm-adjusted p below 0.05) and not equivalent"),
+    "worse": ("✗", "x", "worse", "higher loss than the baseline (Holm-adjusted p below 0.05) and not equivalent"),
+    "equivalent": ("≈", "=", "equivalent", "shown to lie inside the margin, so too small to matter"),
     "undecided": ("?", "?", "undecided", "no difference shown; a smaller one than detectable may exist"),
     "undefined": ("–", "-", "no answer", "the encoding has no answer at this length"),
     "too_few_seeds": ("…", ".", "too few seeds", "fewer than three seeds name no winner"),
-    "not_converged": ("!", "!", "not converged", "training had not settled, so no verdict"),
+    "not_converged": ("!", "!", "not converged", "a trial was still improving at its end, so no verdict"),
     "not_robust": ("~", "~", "not robust", "the verdict flips within the settings tried"),
 }  # fmt: skip
 

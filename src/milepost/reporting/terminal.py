@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.summary import VERDICTS, CompareSummary, count, number, plain, size
+from milepost.reporting.summary import VERDICTS, CompareSummary, count, number, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,9 +18,7 @@ _CELL_WIDTH = 9
 _COLOURS = {"better": "green", "worse": "red"}
 
 
-def print_compare(
-    result: Mapping[str, Any], console: Console | None = None, *, report: str | None = None
-) -> None:
+def print_compare(result: Mapping[str, Any], console: Console | None = None) -> None:
     """Print a ``compare`` document: the recommendation, mean losses with their verdicts, what each encoding cost.
 
     Nothing is said by colour alone, and text from the document cannot move the cursor or style the terminal.
@@ -28,24 +27,19 @@ def print_compare(
         result: the document that ``compare`` returns. Left untouched.
         console: where to print; by default standard output, where rich heeds ``NO_COLOR`` and leaves
             colours out off a terminal.
-        report: a path to name at the end, where the HTML report was written.
     """
     from rich.console import Console
-    from rich.padding import Padding
 
     found = CompareSummary.from_result(result)
     console = console or Console()
     ascii_only = console.options.ascii_only
 
-    def say(text: str, style: str = "", indent: int = 0) -> None:
-        console.print(Padding(_text(text, ascii_only, style), (0, 0, 0, indent), expand=False))
+    def say(text: str, style: str = "", indent: str = "") -> None:
+        lines = textwrap.fill(text, console.width, subsequent_indent=indent, break_on_hyphens=False)
+        console.print(_text(lines, ascii_only, style))
 
     advice = found.document["recommendation"]
     say(advice["sentence"], "bold")
-    for sentence in advice["because"]:
-        say(sentence, indent=2)
-    for sentence in advice["would_change"]:
-        say(f"Would change it: {sentence}", indent=2)
     say("")
     say(_caption(found))
     for lengths in _chunks(found.lengths, max(1, (console.width - _NAME_WIDTH - 2) // _CELL_WIDTH)):
@@ -54,10 +48,15 @@ def print_compare(
         say(note, "dim")
     say("")
     console.print(_costs(found, ascii_only))
-    for note in _unfinished(found):
-        say(note)
-    if report is not None:
-        say(f"report: {plain(report)}")
+    for title, sentences in (
+        ("Because", advice["because"]),
+        ("What would change it", advice["would_change"]),
+    ):
+        if sentences:
+            say("")
+            say(title)
+            for sentence in sentences:
+                say(f"- {sentence}", indent="  ")
 
 
 def _caption(found: CompareSummary) -> str:
@@ -103,7 +102,7 @@ def _notes(found: CompareSummary, ascii_only: bool) -> Iterator[str]:
         name: [n for n in found.lengths if stands[n] == name] for name in dict.fromkeys(stands.values())
     }
     against = ", ".join(
-        name if len(others) == 1 else f"{name} at {', '.join(map(str, lengths))}"
+        name if len(others) == 1 else f"{name} ({', '.join(map(str, lengths))})"
         for name, lengths in others.items()
     )
     yield "  ".join(words)
@@ -123,13 +122,6 @@ def _costs(found: CompareSummary, ascii_only: bool) -> Table:
         )
         table.add_row(_name(name, ascii_only), *(_text(cell, ascii_only) for cell in cells))
     return table
-
-
-def _unfinished(found: CompareSummary) -> Iterator[str]:
-    for trial in found.trials:
-        if trial["status"] != "done":
-            reason = trial.get("reason") or "no reason recorded"
-            yield f"{trial['status']}: {trial['encoding']}, seed {trial['seed']}: {reason}"
 
 
 def _table(ascii_only: bool, first: str, heads: Sequence[str]) -> Table:
