@@ -46,7 +46,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         try:
             self.path = path.resolve(strict=True)
-            self.names = tuple(sorted(entry.name for entry in os.scandir(self.path) if not entry.is_dir()))
+            self.names = tuple(sorted(file.name for file in self.path.iterdir() if not file.is_dir()))
         except (OSError, RuntimeError) as error:
             raise DataError(
                 "the folder cannot be read", got=_reason(error), fix="check the path and its permissions"

@@ -56,6 +56,7 @@ class HubModel:
         self.commit: str | None = info.sha
         self.names = tuple(sorted(file.rfilename for file in info.siblings or ()))
         self._begun: dict[str, tuple[bytes, int]] = {}
+        self._ranges = True
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +109,12 @@ class HubModel:
         from huggingface_hub.utils import build_hf_headers, get_session
 
         check_name(name)
+        if begin > _MAX_SKIPPED_BYTES and not self._ranges:
+            raise HubError(
+                f"the server does not serve parts of {name!r}",
+                got=f"the table lies after {begin} bytes",
+                fix="download the model and give its folder",
+            )
         url = hf_hub_url(self._model, name, revision=self.commit, endpoint=self._endpoint)
         # what is compressed on the way has other offsets
         headers = {
@@ -128,12 +135,7 @@ class HubModel:
                 return _take(response.iter_raw(), 0, end - begin), size
             if response.status_code == 200:
                 # the server does not know ranges: read on to what is wanted, and stop
-                if begin > _MAX_SKIPPED_BYTES:
-                    raise HubError(
-                        f"the server does not serve parts of {name!r}",
-                        got=f"the table lies after {begin} bytes",
-                        fix="download the model and give its folder",
-                    )
+                self._ranges = False
                 body = _take(response.iter_raw(), begin, end - begin)
                 return body, int(response.headers.get("content-length", begin + len(body)))
             raise HubError(

@@ -86,10 +86,10 @@ def read(
     if first_row is not None and first_row < 0:
         raise OptionError("the first row is a row of the table", got=str(first_row), fix="give 0 or more")
     choice = _Choice(tensor, first_row)
-    if path.is_dir():
+    if text and path.is_dir():
         with Folder(path) as folder:
             return _read_model(folder, text, choice, max_header_bytes, allow_pickle)
-    if path.exists():
+    if text and path.exists():
         return _read_file(path, text, choice, max_header_bytes, allow_pickle)
     if is_hub_id(text):
         with HubModel(text, revision) as remote:
