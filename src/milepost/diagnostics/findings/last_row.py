@@ -36,8 +36,6 @@ def check(facts: Facts) -> Verdict:
     tail = read_tail(facts)
     if tail.state == "untrained":
         return Verdict("not_applicable", "more than the last row was never trained (MP201)")
-    if tail.state != "trained":
-        return Verdict("cannot_tell", "the rows before it look random too (MP201)")
     before = facts.norms[max(0, n - 1 - _BEFORE) : n - 1]
     last, median = facts.norms[-1], float(np.median(before))
     spread = max(1.4826 * float(np.median(np.abs(before - median))), median * noise_band(facts.dim) / 4)
@@ -46,6 +44,8 @@ def check(facts: Facts) -> Verdict:
     got = f"norm {last:.4g}, median of the rows before {median:.4g}"
     if last > 0 and (off or turned) and not _alike(facts.positions):
         return _fired(facts, got)
+    if tail.state != "trained":
+        return Verdict("cannot_tell", f"{got}; the rows before it look random too (MP201)")
     return Verdict("passed", got)
 
 

@@ -26,9 +26,7 @@ def check(facts: Facts) -> Verdict:
     if len(facts.positions) < _LEAST_ROWS:
         return Verdict("cannot_tell", f"needs {_LEAST_ROWS} positions, there are {len(facts.positions)}")
     tail = read_tail(facts)
-    if tail.state in ("all_noise", "unclear"):
-        return Verdict("cannot_tell", "rows at the end look random, with norms like the others' (MP201)")
-    norms = facts.norms[: tail.start]
+    norms = facts.norms[: tail.start] if tail.state == "untrained" else facts.norms
     if len(norms) < _LEAST_ROWS:
         return Verdict("cannot_tell", f"needs {_LEAST_ROWS} trained rows, there are {len(norms)}")
     half = len(norms) // 2
@@ -39,6 +37,8 @@ def check(facts: Facts) -> Verdict:
         f"norm {end:.4g} at the end, {level:.4g} in the first half; rank correlation with position {fall:.2f}"
     )
     if not (fall < _FALL and end < _LEVEL * level):
+        if tail.state in ("all_noise", "unclear"):
+            return Verdict("cannot_tell", f"{got}; the last rows look random (MP201)")
         return Verdict("passed", got)
     padded = np.pad(norms, _SMOOTH // 2, mode="edge")
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH), axis=1)
