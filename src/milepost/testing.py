@@ -180,9 +180,34 @@ def _check_places(case: _Case) -> str | None:
     encoding = case.fresh()
     own = {hook for hook in PLACES if getattr(type(encoding), hook) is not getattr(Encoding, hook)}
     _require(
-        encoding.places == own, f"places say {sorted(encoding.places)}, the hooks written are {sorted(own)}"
+        encoding.places <= own, f"places say {sorted(encoding.places)}, the hooks written are {sorted(own)}"
     )
     _simple_answers(case, encoding)
+    query, positions = _queries(case, 2, 4), torch.arange(4)
+    silent = {
+        "vectors": encoding.vectors(positions) is None,
+        "rotate": encoding.rotate(query, query, positions, positions)[0] is query,
+        "bias": encoding.bias(query, positions, positions, scaling=0.5) is None,
+    }
+    loud = [hook for hook in PLACES if hook not in encoding.places and not silent[hook]]
+    _require(not loud, f"{loud} act, though places leave them out")
+    return None
+
+
+@_check
+def _check_remap(case: _Case) -> str | None:
+    encoding, span = case.fresh(), range(6)
+    _require(encoding.remap(span, batch=2) is span, "positions change outside of training")
+    encoding.train()
+    given = torch.arange(6)[None].expand(2, 6)
+    for positions in (encoding.remap(span, batch=2), encoding.remap(given, batch=2)):
+        if isinstance(positions, range):
+            _require(positions == span, "a range is changed to another range")
+            continue
+        _require(positions.dtype == torch.int64, f"positions become {positions.dtype}")
+        _require(positions.shape in ((6,), (1, 6), (2, 6)), f"shape {tuple(positions.shape)} of positions")
+        _require(bool((positions.diff() > 0).all()), "positions lose their order")
+        _answers(encoding, _queries(case, 2, 6), _queries(case, 2, 6), positions, positions)
     return None
 
 

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from milepost.encodings.memo import LastAnswer
+from milepost.encodings.memo import LastAnswer, same_memory
 
 
 @pytest.fixture
@@ -22,6 +22,24 @@ def test_the_same_tensors_are_answered_once(counted):
     memo, positions = LastAnswer(), torch.arange(3)
     assert memo.get(make, positions)[0] is memo.get(make, positions)[0]
     assert len(calls) == 1
+
+
+def test_another_view_of_the_same_numbers_is_answered_once(counted):
+    make, calls = counted
+    memo, positions = LastAnswer(), torch.arange(6)
+    memo.get(make, positions[:4])
+    memo.get(make, positions[:4])
+    assert len(calls) == 1
+    memo.get(make, positions[1:5])
+    memo.get(make, positions[::2])
+    memo.get(make, positions[:3])
+    assert len(calls) == 4
+
+
+def test_tensors_without_numbers_are_never_the_same():
+    one, other = torch.empty(3, device="meta"), torch.empty(3, device="meta")
+    assert same_memory(one, one)
+    assert not same_memory(one, other)
 
 
 @pytest.mark.parametrize("change", ["tensor", "value", "key", "count"])

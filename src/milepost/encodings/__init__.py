@@ -11,23 +11,38 @@ from milepost.encodings.base import (
     registered,
     resolve,
 )
+from milepost.encodings.fire import FireBias
+from milepost.encodings.kerple import KerpleBias
 from milepost.encodings.learned import LearnedPositions
+from milepost.encodings.low_rank import LowRankPositions
 from milepost.encodings.none import NoPositions
 from milepost.encodings.positions import build_positions
+from milepost.encodings.remapped import RandomizedPositions, ShiftedPositions
 from milepost.encodings.rotary import RotaryPositions
+from milepost.encodings.sandwich import SandwichBias
+from milepost.encodings.shaw import ShawKeys
 from milepost.encodings.sinusoidal import SinusoidalPositions
 from milepost.encodings.t5 import T5Bias
+from milepost.encodings.xpos import XPos
 
 __all__ = [
     "AlibiPositions",
     "Encoding",
+    "FireBias",
     "Geometry",
+    "KerpleBias",
     "LearnedPositions",
+    "LowRankPositions",
     "NoPositions",
     "Positions",
+    "RandomizedPositions",
     "RotaryPositions",
+    "SandwichBias",
+    "ShawKeys",
+    "ShiftedPositions",
     "SinusoidalPositions",
     "T5Bias",
+    "XPos",
     "build",
     "build_positions",
     "canonical",

@@ -37,8 +37,7 @@ def build_frequencies(
     [1.0, 0.1]
     """
     # built where it is used: a copy from the host would make the device wait
-    dtype = torch.float32 if device is not None and torch.device(device).type == "mps" else torch.float64
-    return torch.pow(theta, torch.arange(0, width, 2, dtype=dtype, device=device) / -width)
+    return torch.pow(theta, torch.arange(0, width, 2, dtype=widest(device), device=device) / -width)
 
 
 def build_angles(
@@ -67,3 +66,8 @@ def build_sinusoid(
     angles = build_angles(positions, build_frequencies(dim, theta=theta, device=positions.device))
     waves = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[..., :dim]
     return (waves * (rms * math.sqrt(2.0))).float()
+
+
+def widest(device: torch.device | str | None) -> torch.dtype:
+    """float64, or float32 on the device that has none (MPS)."""
+    return torch.float32 if device is not None and torch.device(device).type == "mps" else torch.float64

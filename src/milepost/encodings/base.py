@@ -20,7 +20,7 @@ import abc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from jaxtyping import Float, Int64
@@ -78,13 +78,17 @@ class Encoding(nn.Module, abc.ABC):
     ``places`` then says which. The hooks that it leaves alone do nothing: they are defined here so
     that a model calls all encodings alike. Concrete encodings are final.
 
-    No buffers: loading through the meta device refills foreign buffers with garbage, so constants are
-    built in the forward pass or kept in plain attributes that are rebuilt when lost.
+    No buffers outside the state dict: loading through the meta device refills them with garbage, so
+    constants are built in the forward pass. No floating-point buffers: ``.bfloat16()`` rounds them.
+
+    A model calls ``remap`` once a forward pass and gives what it returns to all hooks.
     """
 
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Value]] = {}
-    relative: ClassVar[bool] = False  # whether scores depend on the distance of query and key alone
+    # options that are themselves specs of something other than an encoding: name -> its own defaults
+    nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {}
+    relative: bool = False  # whether scores depend on the distance of query and key alone
     places: frozenset[str]
 
     def __init_subclass__(cls) -> None:
@@ -93,7 +97,7 @@ class Encoding(nn.Module, abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Encoding:
         """Build the encoding for a model; ``options`` are complete, defaults filled in."""
 
     @property
@@ -105,6 +109,22 @@ class Encoding(nn.Module, abc.ABC):
     def scales(self) -> dict[str, float]:
         """Initial scales that the encoding chose, for the report; empty where it has none."""
         return {}
+
+    def remap(
+        self, positions: Positions, *, batch: int, device: torch.device | str | None = None
+    ) -> Positions:
+        """The positions that this forward pass uses instead of ``positions``; most change nothing.
+
+        A model calls this once, at its front, before any hook, and hands the answer to ``vectors``,
+        ``rotate`` and ``bias`` alike: an encoding that draws positions at random in training would
+        otherwise disagree with itself between layers. Never called where a cache is in use.
+
+        Args:
+            positions: of the whole input: a ``range`` from 0 on, or int64 below ``seq``.
+            batch: sequences in the input, for those that draw anew for each.
+            device: where to build when positions are a ``range``.
+        """
+        return positions
 
     def vectors(
         self, positions: Positions, *, device: torch.device | str | None = None
@@ -195,13 +215,28 @@ def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:
     if spec.name not in _REGISTRY:
         raise UnknownName.among("encoding", spec.name, _REGISTRY)
     cls = _REGISTRY[spec.name]
-    options = dict(cls.defaults)
+    return cls, _completed(spec, cls.defaults, cls.nested)
+
+
+def _completed(
+    spec: Spec,
+    defaults: Mapping[str, Value],
+    nested: Mapping[str, Mapping[str, Mapping[str, Value]]],
+) -> dict[str, Value]:
+    """Options of ``spec`` over ``defaults``, each checked, nested ones completed by their own."""
+    options = dict(defaults)
     for key, value in spec.options.items():
-        if key not in cls.defaults:
-            has = ", ".join(sorted(cls.defaults)) or "no options"
+        if key not in defaults:
+            has = ", ".join(sorted(defaults)) or "no options"
             raise SpecError(f"{spec.name} has no option {key}", got=str(spec), fix=f"{spec.name} has {has}")
-        options[key] = _checked(spec, key, value, cls.defaults[key])
-    return cls, options
+        options[key] = _checked(spec, key, value, defaults[key])
+    for key, known in nested.items():
+        inner = options[key]
+        assert isinstance(inner, Spec)
+        if inner.name not in known:
+            raise UnknownName.among(key, inner.name, known)
+        options[key] = Spec(inner.name, _completed(inner, known[inner.name], {}))
+    return options
 
 
 def _checked(spec: Spec, key: str, value: Value, default: Value) -> Value:
@@ -252,17 +287,24 @@ def canonical(spec: Spec | str) -> Spec:
     ('rotary', 'rotary(theta=500000)')
     """
     cls, options = resolve(spec)
+    return Spec(cls.name, _kept(options, cls.defaults, cls.nested))
+
+
+def _kept(
+    options: Mapping[str, Value],
+    defaults: Mapping[str, Value],
+    nested: Mapping[str, Mapping[str, Mapping[str, Value]]],
+) -> dict[str, Value]:
     kept: dict[str, Value] = {}
     for key, value in options.items():
-        if value != cls.defaults[key]:
-            kept[key] = (
-                canonical(value)
-                if isinstance(value, Spec)
-                else Spec(value)
-                if isinstance(value, str)
-                else value
-            )
-    return Spec(cls.name, kept)
+        if isinstance(value, Spec):
+            if key in nested:
+                value = Spec(value.name, _kept(value.options, nested[key][value.name], {}))
+            else:
+                value = canonical(value)
+        if value != defaults[key]:
+            kept[key] = Spec(value) if isinstance(value, str) else value
+    return kept
 
 
 def build(spec: Spec | str, geometry: Geometry) -> Encoding:

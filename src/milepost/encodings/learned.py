@@ -10,7 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from milepost.encodings.angles import build_sinusoid
-from milepost.encodings.base import Geometry, read_choice, read_scale, register
+from milepost.encodings.base import Encoding, Geometry, read_choice, read_scale, register
+from milepost.encodings.low_rank import LowRankPositions
 from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError
 from milepost.spec import Value
@@ -33,6 +34,7 @@ class LearnedPositions(PositionTable):
         init: ``normal`` (mean 0), ``zeros``, or ``sinusoidal`` (a sinusoid of rms ``std``).
         std: scale of the initial values.
         past: ``error``, ``clamp`` (the last row again) or ``tile`` (from row 0 again).
+        count: keep in the buffer ``uses`` how often each row was used in training.
         device: where the table lives.
         dtype: of the table; positions stay int64 whatever it is.
 
@@ -48,7 +50,13 @@ class LearnedPositions(PositionTable):
     torch.Size([2, 10, 768])
     """
 
-    defaults: ClassVar[Mapping[str, Value]] = {"std": "auto", "past": "error", "init": "normal"}
+    defaults: ClassVar[Mapping[str, Value]] = {
+        "std": "auto",
+        "past": "error",
+        "init": "normal",
+        "rank": 0,
+        "count": "off",
+    }
 
     def __init__(
         self,
@@ -58,10 +66,11 @@ class LearnedPositions(PositionTable):
         init: str = "normal",
         std: float = 0.02,
         past: str = "error",
+        count: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(max_len, dim, past)
+        super().__init__(max_len, dim, past, count=count, device=device)
         self.init = read_choice("init", init, INITIALISATIONS)
         self.std = 0.0 if init == "zeros" else read_scale("std", std, 0.02)
         self.weight = nn.Parameter(torch.empty(max_len, dim, device=device, dtype=dtype))
@@ -93,19 +102,24 @@ class LearnedPositions(PositionTable):
         return made
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
-        """Build for a model: ``std=auto`` is the rms of the token embeddings beside it."""
-        return cls(
-            geometry.max_len,
-            geometry.dim,
-            init=str(options["init"]),
-            std=read_scale("std", options["std"], geometry.embedding_rms),
-            past=str(options["past"]),
-        )
+    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Encoding:
+        """Build for a model: ``std=auto`` is the rms of the token embeddings beside it.
+
+        With ``rank`` above 0 this is a ``LowRankPositions``.
+        """
+        rank, init, past = int(str(options["rank"])), str(options["init"]), str(options["past"])
+        std = read_scale("std", options["std"], geometry.embedding_rms)
+        count = read_choice("count", options["count"], ("off", "on")) == "on"
+        size = (geometry.max_len, geometry.dim)
+        if rank:
+            return LowRankPositions(*size, rank=rank, init=init, std=std, past=past, count=count)
+        return cls(*size, init=init, std=std, past=past, count=count)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Give the table its initial values again, in place."""
+        """Give the table its initial values again, in place; nothing is used yet."""
+        if self.uses is not None:
+            self.uses.zero_()
         if self.init == "normal":
             self.weight.normal_(0.0, self.std)
         elif self.init == "zeros":

@@ -11,7 +11,7 @@ _LARGEST = 1 << 22  # numbers kept alive between calls: 16 MB of float32
 
 
 class LastAnswer:
-    """One answer, kept while the same unchanged tensors ask for it.
+    """One answer, kept while the same unchanged memory asks for it, through any view.
 
     A model calls one encoding in each layer with the same positions; cosines or distances are then
     built once a forward pass. Nothing is kept where a kept tensor could be wrong later: in a compiled
@@ -40,7 +40,7 @@ class LastAnswer:
             and kept[0] == key
             and kept[2] == versions
             and len(kept[1]) == len(tensors)
-            and all(old is new for old, new in zip(kept[1], tensors, strict=True))
+            and all(same_memory(old, new) for old, new in zip(kept[1], tensors, strict=True))
         ):
             return kept[3]
         answer = make()
@@ -49,6 +49,21 @@ class LastAnswer:
         if plain and sum(part.numel() for part in answer) <= _LARGEST:
             self._kept = (key, tensors, versions, answer)
         return answer
+
+
+def same_memory(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors on a real device are views of the same numbers in the same order."""
+    if left is right:
+        return True
+    if torch.compiler.is_compiling() or not (_is_safe(left) and _is_safe(right)):
+        return False
+    return (
+        left.data_ptr() == right.data_ptr()
+        and left.shape == right.shape
+        and left.stride() == right.stride()
+        and left.dtype == right.dtype
+        and left.device == right.device
+    )
 
 
 def _is_safe(tensor: Tensor) -> bool:

@@ -9,12 +9,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from milepost.encodings.angles import build_angles, build_frequencies, check_theta
+from milepost.encodings.angles import build_angles, build_frequencies, check_theta, widest
 from milepost.encodings.base import Encoding, Geometry, register
-from milepost.encodings.memo import LastAnswer
+from milepost.encodings.memo import LastAnswer, same_memory
 from milepost.encodings.positions import require_whole
+from milepost.encodings.scaling import SCALINGS, build_scaled
 from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.spec import Spec, Value
 
 
 @final
@@ -22,18 +23,22 @@ from milepost.spec import Value
 class RotaryPositions(Encoding):
     """Turns pairs of query and key dimensions, so that scores depend on relative distance alone.
 
-    Pair i is dimensions i and i + head_dim / 2 (the half-split order of GPT-NeoX and Llama, not the
+    Pair i is dimensions i and i + width / 2 of the ``width = partial * head_dim`` that turn (the half-split order of GPT-NeoX and Llama, not the
     interleaved one of the paper and GPT-J; weights of the one do not fit the other). Angles are
     float64, the turn is float32, the result has the dtype that came in.
 
     Args:
         head_dim: width of one head; even.
         theta: the longest wavelength is ``2 pi theta`` positions, nearly.
+        partial: share of the head that turns, from its first dimension on.
+        frequencies: radians a position of each pair, instead of those of ``theta``.
+        temperature: what cosines and sines are multiplied by, as YaRN asks.
 
     Raises:
         OptionError: MP105, an odd width or a base of 1 or less.
 
-    Source: Su et al. 2021 (RoFormer), section 3.2.2. Differs: the pairing.
+    Source: Su et al. 2021 (RoFormer), section 3.2.2; scalings: see ``scaling.py``; partial: Black et al. 2022
+    (GPT-NeoX). Differs: the pairing.
 
     >>> query = torch.ones(1, 1, 1, 2)
     >>> turned, _ = RotaryPositions(2).rotate(query, query, torch.tensor([1]), torch.tensor([1]))
@@ -42,24 +47,50 @@ class RotaryPositions(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"theta": 10000.0}
+    defaults: ClassVar[Mapping[str, Value]] = {"theta": 10000.0, "partial": 1.0, "scaling": Spec("none")}
+    nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {"scaling": SCALINGS}
 
-    def __init__(self, head_dim: int, *, theta: float = 10000.0) -> None:
+    def __init__(
+        self,
+        head_dim: int,
+        *,
+        theta: float = 10000.0,
+        partial: float = 1.0,
+        frequencies: tuple[float, ...] | None = None,
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__()
-        if head_dim < 2 or head_dim % 2:
+        width = int(head_dim * partial)
+        if not 0 < partial <= 1 or width < 2 or width % 2:
             raise OptionError(
-                "rotary needs an even head width: it turns pairs of dimensions",
-                got=f"head_dim={head_dim}",
-                fix="change the width or the number of heads",
+                "rotary needs an even width: it turns pairs of dimensions",
+                got=f"head_dim={head_dim}, partial={partial:g}, so {width} dimensions",
+                fix="change the width, the number of heads, or partial",
             )
         self.head_dim = head_dim
+        self.width = width
         self.theta = check_theta(theta)
+        self.frequencies = frequencies
+        self.temperature = temperature
         self._memo = LastAnswer()
+        self._copied = LastAnswer()
 
     @classmethod
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
         """Build for a model's head width."""
-        return cls(geometry.head_dim, theta=float(str(options["theta"])))
+        theta, partial = float(str(options["theta"])), float(str(options["partial"]))
+        plain, scaling = cls(geometry.head_dim, theta=theta, partial=partial), options["scaling"]
+        assert isinstance(scaling, Spec)
+        if scaling.name == "none":
+            return plain
+        frequencies, temperature = build_scaled(scaling, plain.width, theta, geometry.max_len)
+        return cls(
+            geometry.head_dim,
+            theta=theta,
+            partial=partial,
+            frequencies=tuple(frequencies.tolist()),
+            temperature=temperature,
+        )
 
     def rotate(
         self,
@@ -70,26 +101,44 @@ class RotaryPositions(Encoding):
     ) -> tuple[Tensor, Tensor]:
         """Turn queries and keys by the angles of their positions."""
         positions: tuple[Tensor, ...] = (query_positions,)
-        if key_positions is not query_positions:
+        if not same_memory(query_positions, key_positions):
             positions += (key_positions,)
         waves = self._memo.get(
             lambda: tuple(wave for each in positions for wave in self._build(each)),
             *positions,
-            key=(self.head_dim, self.theta),
+            key=(self.width, self.theta, self.frequencies, self.temperature),
         )
-        return turn(query, *waves[:2]), turn(key, *waves[-2:])
+        return self._turn(query, *waves[:2]), self._turn(key, *waves[-2:])
+
+    def _turn(self, heads: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+        if self.width == self.head_dim:
+            return turn(heads, cos, signed_sin)
+        turning, still = heads.split((self.width, self.head_dim - self.width), -1)
+        return torch.cat((turn(turning, cos, signed_sin), still), -1)
 
     def _build(self, positions: Tensor) -> tuple[Tensor, ...]:
         require_whole(positions)
-        frequencies = build_frequencies(self.head_dim, theta=self.theta, device=positions.device)
+        if self.frequencies is None:
+            frequencies = build_frequencies(self.width, theta=self.theta, device=positions.device)
+        else:
+            frequencies = self._given(positions.device)
         angles = build_angles(positions, frequencies)
-        cos, sin = angles.cos().float(), angles.sin().float()
+        cos = (angles.cos() * self.temperature).float()
+        sin = (angles.sin() * self.temperature).float()
         # the sign of the half that is subtracted is put in here, once for all heads and layers
         return torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)
 
+    def _given(self, device: torch.device) -> Tensor:
+        # kept by device: a copy from the host makes the device wait, so it is made once
+        return self._copied.get(
+            lambda: (torch.tensor(self.frequencies, dtype=widest(device), device=device),),
+            key=(self.frequencies, str(device)),
+        )[0]
+
     def extra_repr(self) -> str:
         """What the encoding was built with, for printing the module."""
-        return f"{self.head_dim}, theta={self.theta:g}"
+        given = "" if self.frequencies is None else f", temperature={self.temperature:.4g}, own frequencies"
+        return f"{self.head_dim}, theta={self.theta:g}, width={self.width}{given}"
 
 
 def turn(

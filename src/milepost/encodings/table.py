@@ -24,9 +24,17 @@ class PositionTable(Encoding, abc.ABC):
     index is clamped, so nothing illegal reaches the device, the vector is NaN, and outside a compiled
     graph the error is raised by the next call that finds the verdict arrived, or by
     ``check_positions_seen``.
+
+    With ``count``, the buffer ``uses`` (int64, in the state dict) holds in how many forward passes in
+    training mode, with gradients, each row was used: rows at 0 were never trained. Nothing waits for a
+    device. A pass that gradient checkpointing repeats counts twice.
     """
 
-    def __init__(self, max_len: int, dim: int, past: str) -> None:
+    uses: Int64[Tensor, " rows"] | None
+
+    def __init__(
+        self, max_len: int, dim: int, past: str, *, count: bool, device: torch.device | str | None
+    ) -> None:
         super().__init__()
         for name, value in (("max_len", max_len), ("dim", dim)):
             if value < 1:
@@ -36,6 +44,9 @@ class PositionTable(Encoding, abc.ABC):
         self.max_len = max_len
         self.dim = dim
         self.past = read_choice("past", past, OVERFLOW)
+        # int64 and in the state dict: nothing rounds it, nothing refills it; None leaves no key behind
+        uses = torch.zeros(max_len, dtype=torch.int64, device=device) if count else None
+        self.register_buffer("uses", uses)
         self._deferred = _Deferred()
         self._defers_on_cpu = False  # tests take the device's path without a device
 
@@ -70,7 +81,7 @@ class PositionTable(Encoding, abc.ABC):
             if positions.numel():
                 lowest, highest = torch.aminmax(positions)
                 self._check(int(lowest), int(highest))
-            return self._gather(self._rows(positions))
+            return self._gather(self._counted(self._rows(positions)))
         return self._at_device(positions, note=not compiling)
 
     def forward(
@@ -94,9 +105,12 @@ class PositionTable(Encoding, abc.ABC):
         self._check(start, stop - 1)
         require_contiguous(positions)
         if stop <= self.max_len:
+            if self._counts():
+                assert self.uses is not None
+                self.uses[start:stop] += 1
             return self._slice(start, stop)
-        last = self._slice(0, 1)
-        return self._gather(self._rows(torch.arange(start, stop, device=last.device)))
+        beyond = torch.arange(start, stop, device=next(self.parameters()).device)
+        return self._gather(self._counted(self._rows(beyond)))
 
     def _at_device(self, positions: Tensor, *, note: bool) -> Tensor:
         missing = positions < 0
@@ -105,7 +119,19 @@ class PositionTable(Encoding, abc.ABC):
         if note and positions.numel() and positions.device.type != "meta":
             self._deferred.note(positions)
         inside = self._rows(positions.clamp(min=0)).clamp(max=self.max_len - 1)
+        self._counted(inside.masked_fill(missing, self.max_len))
         return self._gather(inside).masked_fill(missing[..., None], float("nan"))
+
+    def _counts(self) -> bool:
+        return self.uses is not None and self.training and torch.is_grad_enabled()
+
+    def _counted(self, rows: Tensor) -> Tensor:
+        """Count each row once; row ``max_len`` stands for none."""
+        if self._counts():
+            assert self.uses is not None
+            used = self.uses.new_zeros(self.max_len + 1).index_fill_(0, rows.flatten(), 1)
+            self.uses += used[:-1]
+        return rows
 
     def _rows(self, positions: Tensor) -> Tensor:
         """Rows of positions from 0 on, by the overflow rule."""

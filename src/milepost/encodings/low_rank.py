@@ -1,0 +1,101 @@
+"""A learned position table of low rank: fewer parameters where memory counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Self, final
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from milepost.encodings.base import Geometry, read_choice, read_scale
+from milepost.encodings.table import PositionTable
+from milepost.errors import OptionError
+from milepost.spec import Value
+
+
+@final
+class LowRankPositions(PositionTable):
+    """A table ``left @ right`` of rank at most ``rank``: ``rank * (max_len + dim)`` parameters.
+
+    In a spec it is ``learned(rank=r)``. See ``PositionTable`` for what happens past the end.
+
+    Args:
+        max_len: rows, and so usable positions.
+        dim: width of the token embeddings.
+        rank: columns of ``left`` and rows of ``right``; at most the smaller of the two sizes.
+        init: ``normal``, where the product has standard deviation ``std``, or ``zeros``, where ``right``
+            is zero and ``left`` is not, so that a gradient flows.
+        std: scale of the initial table.
+        past: ``error``, ``clamp`` (the last row again) or ``tile`` (from row 0 again).
+        count: keep in the buffer ``uses`` how often each row was used in training.
+        device: where the factors live.
+        dtype: of the factors.
+
+    Raises:
+        OptionError: MP105, a rank out of range or an unknown word.
+
+    Source: Lan et al. 2020 (ALBERT), section 3.1, whose factorisation is of the token table. Differs:
+    the position table.
+
+    >>> table = LowRankPositions(512, 768, rank=16)
+    >>> sum(parameter.numel() for parameter in table.parameters())
+    20480
+    """
+
+    def __init__(
+        self,
+        max_len: int,
+        dim: int,
+        *,
+        rank: int,
+        init: str = "normal",
+        std: float = 0.02,
+        past: str = "error",
+        count: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(max_len, dim, past, count=count, device=device)
+        if not 1 <= rank <= min(max_len, dim):
+            raise OptionError(
+                "rank must lie between 1 and the smaller size of the table",
+                got=f"rank={rank}, a table of {max_len} x {dim}",
+                fix="rank=0 is the full table",
+            )
+        self.init = read_choice("init", init, ("normal", "zeros"))
+        self.std = 0.0 if init == "zeros" else read_scale("std", std, 0.02)
+        self.left = nn.Parameter(torch.empty(max_len, rank, device=device, dtype=dtype))
+        self.right = nn.Parameter(torch.empty(rank, dim, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    @classmethod
+    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+        """Build for a model, from ``rank`` alone; ``learned(rank=r)`` reads the other options."""
+        return cls(geometry.max_len, geometry.dim, rank=int(str(options["rank"])), std=geometry.embedding_rms)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Give both factors their initial values again, in place; nothing is used yet."""
+        if self.uses is not None:
+            self.uses.zero_()
+        rank = self.left.shape[1]
+        # each number of the product sums rank products, and both factors share the scale
+        scale = math.sqrt((self.std or 0.02) / math.sqrt(rank))
+        self.left.normal_(0.0, scale)
+        self.right.normal_(0.0, scale)
+        if self.init == "zeros":
+            self.right.zero_()
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """Standard deviation of the initial table."""
+        return {"std": self.std}
+
+    def _slice(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
+        return self.left[start:stop] @ self.right
+
+    def _gather(self, rows: Int64[Tensor, "*batch seq"]) -> Float[Tensor, "*batch seq dim"]:
+        return nn.functional.embedding(rows, self.left) @ self.right

@@ -1,0 +1,195 @@
+"""Encodings that meet other positions in training than in use: randomized and shifted ones."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar, Self, final
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from milepost.encodings.base import Encoding, Geometry, Positions, build, register
+from milepost.encodings.positions import require_contiguous, require_whole
+from milepost.errors import OptionError, PastTheEnd
+from milepost.spec import Spec, Value
+
+
+class Remapped(Encoding, abc.ABC):
+    """Wraps an encoding and replaces its positions in training mode, through ``remap`` alone.
+
+    The hooks are those of ``inner``, on whatever positions the model hands them.
+    """
+
+    def __init__(self, inner: Encoding) -> None:
+        super().__init__()
+        self.inner = inner
+        self.places = inner.places
+        self.relative = inner.relative
+
+    @property
+    def usable_length(self) -> int | None:
+        """What the wrapped encoding says."""
+        return self.inner.usable_length
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """What the wrapped encoding says."""
+        return self.inner.scales
+
+    def vectors(
+        self, positions: Positions, *, device: torch.device | str | None = None
+    ) -> Float[Tensor, "*batch seq dim"] | None:
+        """What the wrapped encoding answers."""
+        return self.inner.vectors(positions, device=device)
+
+    def rotate(
+        self,
+        query: Float[Tensor, "batch heads query head_dim"],
+        key: Float[Tensor, "batch kv_heads key head_dim"],
+        query_positions: Int64[Tensor, "*batch query"],
+        key_positions: Int64[Tensor, "*batch key"],
+    ) -> tuple[Tensor, Tensor]:
+        """What the wrapped encoding answers."""
+        return self.inner.rotate(query, key, query_positions, key_positions)
+
+    def bias(
+        self,
+        query: Float[Tensor, "batch heads query head_dim"],
+        query_positions: Int64[Tensor, "*batch query"],
+        key_positions: Int64[Tensor, "*batch key"],
+        *,
+        scaling: float,
+    ) -> Float[Tensor, "*batch heads query key"] | None:
+        """What the wrapped encoding answers."""
+        return self.inner.bias(query, query_positions, key_positions, scaling=scaling)
+
+
+@final
+@register("randomized")
+class RandomizedPositions(Remapped):
+    """In training, positions 0, 1, 2, ... become that many different ones out of ``max_len``, in order.
+
+    One draw a forward pass, the same for the whole batch, from torch's global generator of the device.
+    In evaluation mode nothing changes. A table inside gets ``max_len`` rows.
+
+    Args:
+        inner: the encoding whose positions are drawn.
+        max_len: positions to draw from; at least the longest input in training.
+
+    Raises:
+        OptionError: MP105, fewer than one position.
+
+    Source: Ruoss et al. 2023 (Randomized Positional Encodings), section 3. Differs: they draw in
+    evaluation too.
+
+    >>> from milepost.encodings import build, Geometry
+    >>> encoding = build("randomized(inner=alibi,max_len=100)", Geometry(8, 2, 4, 16)).train()
+    >>> drawn = encoding.remap(range(5), batch=2)
+    >>> bool((drawn.diff() > 0).all()), drawn.shape
+    (True, torch.Size([5]))
+    """
+
+    defaults: ClassVar[Mapping[str, Value]] = {"inner": Spec("learned"), "max_len": 2048}
+
+    def __init__(self, inner: Encoding, *, max_len: int) -> None:
+        super().__init__(inner)
+        if max_len < 1:
+            raise OptionError("max_len must be at least 1", got=f"max_len={max_len}", fix="max_len=2048")
+        self.max_len = max_len
+
+    @classmethod
+    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+        """Build the inner encoding for ``max_len`` positions."""
+        max_len = int(str(options["max_len"]))
+        inner = replace(geometry, max_len=max(max_len, 1))
+        return cls(build(_spec(options["inner"]), inner), max_len=max_len)
+
+    def remap(
+        self, positions: Positions, *, batch: int, device: torch.device | str | None = None
+    ) -> Positions:
+        """Ordered random positions in training.
+
+        Raises:
+            PastTheEnd: MP101, an input longer than ``max_len``.
+        """
+        if not self.training:
+            return positions
+        if isinstance(positions, range):
+            require_contiguous(positions)
+            length = positions.stop
+        else:
+            require_whole(positions)
+            length, device = positions.shape[-1], positions.device
+        if length > self.max_len:
+            raise PastTheEnd(
+                f"{length} positions cannot be drawn out of {self.max_len}",
+                got=f"max_len={self.max_len}, an input of {length}",
+                fix=f"shorten the input, or randomized(max_len={2 * length})",
+            )
+        drawn = torch.randperm(self.max_len, device=device)[:length].sort().values
+        if isinstance(positions, range):
+            return drawn[positions.start :]
+        return drawn[positions.clamp(0, length - 1)]
+
+
+@final
+@register("shape")
+class ShiftedPositions(Remapped):
+    """In training, each sequence's positions are shifted by a random number, 0 to ``max_shift``.
+
+    One draw a sequence and forward pass, from torch's global generator of the device. In evaluation
+    mode nothing changes. A table inside gets ``max_shift`` rows more than the model's positions. An
+    encoding that knows distances alone is not changed by it.
+
+    Args:
+        inner: the encoding whose positions are shifted.
+        max_shift: the largest shift, in positions.
+
+    Raises:
+        OptionError: MP105, a negative shift.
+
+    Source: Kiyono et al. 2021 (SHAPE), section 3. Differs: any encoding may be inside, not sinusoids
+    alone.
+
+    >>> from milepost.encodings import build, Geometry
+    >>> encoding = build("shape(inner=sinusoidal)", Geometry(8, 2, 4, 16)).train()
+    >>> encoding.remap(range(3), batch=2).diff().tolist()
+    [[1, 1], [1, 1]]
+    """
+
+    defaults: ClassVar[Mapping[str, Value]] = {"inner": Spec("sinusoidal"), "max_shift": 100}
+
+    def __init__(self, inner: Encoding, *, max_shift: int) -> None:
+        super().__init__(inner)
+        if max_shift < 0:
+            raise OptionError(
+                "max_shift must be 0 or more", got=f"max_shift={max_shift}", fix="max_shift=100"
+            )
+        self.max_shift = max_shift
+
+    @classmethod
+    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+        """Build the inner encoding with room for the shift."""
+        max_shift = int(str(options["max_shift"]))
+        inner = replace(geometry, max_len=geometry.max_len + max(max_shift, 0))
+        return cls(build(_spec(options["inner"]), inner), max_shift=max_shift)
+
+    def remap(
+        self, positions: Positions, *, batch: int, device: torch.device | str | None = None
+    ) -> Positions:
+        """Shifted positions in training, of shape ``(batch, seq)``."""
+        if not self.training:
+            return positions
+        if isinstance(positions, range):
+            require_contiguous(positions)
+            positions = torch.arange(positions.start, positions.stop, device=device)
+        require_whole(positions)
+        return positions + torch.randint(0, self.max_shift + 1, (batch, 1), device=positions.device)
+
+
+def _spec(value: Value) -> Spec:
+    assert isinstance(value, Spec)
+    return value
