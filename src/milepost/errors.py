@@ -15,6 +15,7 @@
     ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
     ├── NoTable            MP122      3   (LookupError)  no position table, or several and none was named
     ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
+    ├── HubError           MP131      2   (OSError)      the Hub cannot be reached, or refuses
     ├── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
     └── CheckFailed        MP150      1   (AssertionError) an encoding breaks a rule of the battery
 

@@ -96,7 +96,7 @@ header_case("shape_of_truths", "no proper shape", changed(shape=[True, 8]))
 header_case("shape_of_text", "no proper shape", changed(shape="42"))
 header_case("shape_of_many_axes", "no proper shape", changed(shape=[1] * 1000 + [4, 2]))
 header_case("shape_that_does_not_fit", "does not fit", changed(shape=[4, 3]))
-header_case("number_of_many_digits", "too large", '{"a":{"dtype":"F32","shape":[' + "9" * 5000 + "]}}")
+header_case("number_of_many_digits", "not JSON", '{"a":{"dtype":"F32","shape":[' + "9" * 5000 + "]}}")
 header_case("number_not_a_number", "not whole", '{"a":{"dtype":"F32","shape":[NaN]}}')
 header_case("offsets_backwards", "no proper offsets", changed(data_offsets=[32, 0]))
 header_case("offsets_negative", "no proper offsets", changed(data_offsets=[-32, 0]))
@@ -137,6 +137,23 @@ def header_past_the_limit(folder):
     path = folder / "model.safetensors"
     path.write_bytes(struct.pack("<Q", 11_000_000))
     os.truncate(path, 12_000_000)
+
+
+@case("too many tensors")
+def header_of_many_empty_tensors(folder):
+    entry = '"%x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    write(folder, "{" + ",".join(entry % number for number in range(170_000)) + "}", b"")
+
+
+@case("too many tensors or values")
+def header_of_many_empty_lists(folder):
+    write(folder, '{"a":[' + "[]," * 3_000_000 + "[]]}", b"")
+
+
+@case("too many lists")
+def config_of_many_empty_lists(folder):
+    write(folder)
+    (folder / "config.json").write_text('{"a":[' + "[]," * 3_000_000 + "[]]}")
 
 
 @case("too large")

@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 from milepost.errors import DataError, UnsafeFile
 
 MAX_JSON_BYTES: Final = 50_000_000
+MAX_JSON_VALUES: Final = 1_500_000
+"""Lists and objects in one document: each takes eighty bytes of memory for as few as three in the file."""
 
 
 def check_name(name: str) -> None:
@@ -173,6 +175,8 @@ def parse_json(raw: bytes, name: str) -> dict[str, Any]:
         return made
 
     try:
+        if raw.count(b"[") + raw.count(b"{") > MAX_JSON_VALUES:
+            raise ValueError("it holds too many lists")
         document = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=pairs)
         if not isinstance(document, dict):
             raise ValueError("it is no JSON object")

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from milepost.errors import DataError, UnknownFamily
@@ -97,7 +98,7 @@ def recognise(config: Mapping[str, Any], keys: Collection[str]) -> tuple[Family 
 
 def unknown(what: str, looked_for: str, keys: Collection[str]) -> UnknownFamily:
     """The error for a model that cannot be read, with the names that look like position tables."""
-    likely = [key for key in keys if re.search(r"pos(?!t|s)|wpe", key)][:4]
+    likely = list(islice((key for key in keys if re.search(r"pos(?!t|s)|wpe", key)), 4))
     return UnknownFamily(
         f"Milepost does not know where the positions of this model are (looked for {looked_for})",
         got=f"{what}; names that may be it: {', '.join(map(ascii, likely)) or 'none'}",
