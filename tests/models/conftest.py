@@ -4,6 +4,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
+from milepost.encodings import registered
+
 
 def make_gpt2(*, dropout=0.0, attention="sdpa", **options):
     torch.manual_seed(0)
@@ -26,13 +28,36 @@ def make_bert(*, dropout=0.0, attention="sdpa", **options):
     return BertForMaskedLM(config).eval()
 
 
+# every encoding goes through every property; those beyond the core do so with the slow tests
+CORE = {"learned", "sinusoidal", "none", "rotary", "alibi", "t5", "shaw"}
+CAUSAL_ONLY = {"xpos"}
 MAKERS = {"gpt2": make_gpt2, "bert": make_bert}
 
 
-@pytest.fixture(params=MAKERS)
+@pytest.fixture
 def make(request):
     """A maker of one family's models; the same weights each time."""
     return MAKERS[request.param]
+
+
+def pytest_generate_tests(metafunc):
+    """What a test takes and does not choose itself: both families, all encodings that make sense there."""
+    said = " ".join(str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    families = "make" in metafunc.fixturenames and "make" not in said
+    encodings = "encoding" in metafunc.fixturenames and "encoding" not in said
+    marks = {name: () if name in CORE else pytest.mark.slow for name in registered()}
+    if families and encodings:
+        pairs = [
+            pytest.param(family, name, marks=marks[name])
+            for family in MAKERS
+            for name in marks
+            if family == "gpt2" or name not in CAUSAL_ONLY
+        ]
+        metafunc.parametrize(("make", "encoding"), pairs, indirect=["make"])
+    elif families:
+        metafunc.parametrize("make", list(MAKERS), indirect=True)
+    elif encodings:
+        metafunc.parametrize("encoding", [pytest.param(name, marks=marks[name]) for name in marks])
 
 
 @pytest.fixture(name="make_gpt2")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel, T5Config, T5Model
 
-from milepost.encodings import LearnedPositions, registered
+from milepost.encodings import LearnedPositions
 from milepost.errors import OptionError, PastTheEnd, SwapRefused, UnknownFamily, UnknownName
 from milepost.models import geometry
 from milepost.models import swap as swap_alone
@@ -94,7 +94,6 @@ def test_a_sinusoid_is_scaled_to_the_table_it_replaces(make):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("encoding", registered())
 def test_left_pads_change_nothing(make, tokens, encoding, attention):
     model = swap(make(attention=attention), encoding)
     row, padded, mask = left_padded(tokens, 5)
@@ -131,7 +130,6 @@ def test_positions_that_are_passed_are_used(make, tokens, encoding):
     assert (logits(model, tokens, position_ids=spread) - logits(model, tokens)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("encoding", registered())
 def test_packed_documents_equal_documents_alone(make, tokens, encoding):
     model = swap(make(), encoding)
     causal = type(model) is GPT2LMHeadModel
@@ -144,7 +142,6 @@ def test_packed_documents_equal_documents_alone(make, tokens, encoding):
     torch.testing.assert_close(packed, torch.cat(apart, 1), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("encoding", registered())
 def test_embeddings_as_input_equal_tokens(make, tokens, encoding):
     model = swap(make(), encoding)
     embeds = model.get_input_embeddings()(tokens)
@@ -180,9 +177,7 @@ def test_past_the_end_is_a_readable_error(make):
         model(torch.ones(1, 40, dtype=torch.int64))
 
 
-@pytest.mark.parametrize(
-    "encoding", [name for name in registered() if name != "learned"] + ["learned(past=clamp)"]
-)
+@pytest.mark.parametrize("encoding", [*RELATIVE, "sinusoidal", "learned(past=clamp)"])
 @pytest.mark.parametrize("embeds", [False, True])
 def test_encodings_without_a_limit_go_past_every_buffer(make, encoding, embeds):
     model = swap(make(), encoding)
@@ -254,8 +249,8 @@ def test_models_that_shared_a_config_stay_as_they_are(tokens):
 # ---- again, and copies
 
 
-@pytest.mark.parametrize("then", registered())
-def test_a_second_swap_takes_the_place_of_the_first(make, tokens, then):
+def test_a_second_swap_takes_the_place_of_the_first(make, tokens, encoding):
+    then = encoding
     once = logits(swap(make(), then), tokens)
     if then != "learned":  # its table is gone after the first swap
         for first in ("learned", "rotary", "alibi", "sinusoidal"):
@@ -264,7 +259,6 @@ def test_a_second_swap_takes_the_place_of_the_first(make, tokens, then):
     assert torch.equal(logits(back, tokens), logits(make(), tokens))
 
 
-@pytest.mark.parametrize("encoding", registered())
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])  # noqa: S301
 def test_copies_point_at_their_own_encoding(make, tokens, encoding, copied):
     model = swap(make(), encoding)
@@ -347,7 +341,6 @@ def test_alibi_equals_the_paper_in_float64(make, tokens, attention):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("encoding", registered())
 def test_half_precision_stays_finite_where_rows_are_fully_masked(make, tokens, encoding, attention, dtype):
     model = swap(make(attention=attention), encoding).to(dtype)
     mask = (torch.arange(12) >= torch.tensor([[0], [5], [12]])).long()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,10 +39,20 @@ class Acting:
     eager: Callable[..., tuple[Tensor, Tensor | None]]
 
 
-def attach(module: nn.Module, encoding: Encoding | None) -> None:
-    """Point an attention module at the encoding."""
-    eager = sys.modules[type(module).__module__].__dict__.get("eager_attention_forward")
-    module.__dict__[POINTER] = Acting(encoding, eager)
+def build_acting(module: nn.Module, encoding: Encoding | None) -> Acting:
+    """What ``module`` is to do with an encoding.
+
+    Raises:
+        SwapRefused: MP121, attention of another make than transformers' interface.
+    """
+    eager = vars(sys.modules[type(module).__module__]).get("eager_attention_forward")
+    if eager is None:
+        raise SwapRefused(
+            "this attention does not go through transformers' attention interface",
+            got=type(module).__name__,
+            fix="choose an encoding that acts at the input: learned, sinusoidal",
+        )
+    return Acting(encoding, eager)
 
 
 def register_attention() -> None:
@@ -59,7 +70,7 @@ def _sdpa(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     is_causal: bool | None = None,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     acting = _acting(module)
     if acting.encoding is not None:
@@ -82,7 +93,7 @@ def _eager(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    **kwargs: object,
+    **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     acting = _acting(module)
     if acting.encoding is not None:
@@ -111,7 +122,7 @@ def _act(
     mask: Tensor | None,
     scaling: float | None,
     causal: bool,
-    positions: object,
+    positions: Any,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     if positions is None:
         raise SwapRefused(

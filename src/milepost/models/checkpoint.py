@@ -66,6 +66,7 @@ def load(
     cls = model_class or _find_class(config, family.model_type)
     stock = {key: value for key, value in config.items() if key not in ("attn_implementation", "auto_map")}
     stock["model_type"] = family.model_type
+    assert cls.config_class is not None
     with torch.random.fork_rng(devices=[]):
         with no_init_weights():
             made = cls._from_config(cls.config_class.from_dict(stock), attn_implementation=attention)
@@ -86,7 +87,7 @@ def _read_record(config: dict[str, Any]) -> dict[str, Any]:
             got=f"model_type {config.get('model_type')!r}",
             fix="load it with transformers, then swap",
         )
-    kinds = {"encoding": str, "positions": str, "max_len": int, "embedding_rms": (int, float)}
+    kinds: dict[str, Any] = {"encoding": str, "positions": str, "max_len": int, "embedding_rms": (int, float)}
     for key, kind in kinds.items():
         if not isinstance(record.get(key), kind) or (key == "positions" and record[key] not in POSITIONS):
             raise _unsafe(f"config.json's record of the swap has no usable {key}", repr(record.get(key)))

@@ -123,7 +123,8 @@ def find_base(model: PreTrainedModel) -> tuple[PreTrainedModel, Family]:
     found = [
         module
         for module in model.modules()
-        if any(cls.__name__ == family.base for cls in type(module).__mro__)
+        if isinstance(module, PreTrainedModel)
+        and any(cls.__name__ == family.base for cls in type(module).__mro__)
     ]
     if len(found) != 1 or found[0].config is not model.config:
         raise SwapRefused(

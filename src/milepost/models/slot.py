@@ -25,6 +25,9 @@ class Slot(nn.Module):
     another shape than theirs and raise, where a missing table would be filled with noise.
     """
 
+    encoding: Encoding
+    weight: Tensor
+
     def __init__(self, encoding: Encoding, like: Tensor, first_row: int) -> None:
         super().__init__()
         self.register_buffer("weight", like.new_empty(0, like.shape[-1]))
@@ -55,7 +58,7 @@ class State:
     family: Family
     encoding: Encoding
     slot: Slot
-    follow_mask: bool
+    follow_mask: bool  # never where only distances matter: slots serve those
     names: tuple[str, ...]
     limit: int | None
     kept: dict[object, Tensor] = field(default_factory=dict)
@@ -83,24 +86,31 @@ def hand_positions(
     state: State = base.__dict__[STATE]
     call = dict(zip(state.names, args, strict=False)) | kwargs
     ids, embeds = call.get("input_ids"), call.get("inputs_embeds")
-    if ids is None and embeds is None:
+    if ids is not None:
+        shape, device = ids.shape, ids.device
+    elif embeds is not None:
+        shape, device = embeds.shape[:-1], embeds.device
+    else:
         return None
-    length, device = (ids.shape[-1], ids.device) if ids is not None else (embeds.shape[-2], embeds.device)
+    length = shape[-1]
     cache = call.get("past_key_values")
     # a static cache counts in a tensor that it changes in place; adding to it below makes a new one
     past = 0 if cache is None else cache.get_seq_length()
     places = state.encoding.places
+    positions = _positions(state, call, length, past, device)
+    if cache is None:
+        positions = state.encoding.remap(positions, batch=shape[0], device=device)
     if "vectors" in places:
-        state.slot.handed = state.slot.read(_input_positions(state, call, length, past, device))
+        state.slot.handed = state.slot.read(positions)
     if "rotate" in places or "bias" in places:
         _check_implementation(base)
-        call[POSITIONS] = _attention_positions(state, call, length, past, device)
+        call[POSITIONS] = _attention_positions(state, cache, positions, length, past, device)
     if state.limit is not None:
-        _pass_limits(state, call, length, past, device)
+        _pass_limits(state, call, shape, past, device)
     return (), call
 
 
-def _input_positions(
+def _positions(
     state: State, call: dict[str, Any], length: int, past: int | Tensor, device: torch.device
 ) -> Positions:
     explicit, mask = call.get("position_ids"), call.get("attention_mask")
@@ -118,13 +128,16 @@ def _input_positions(
 
 
 def _attention_positions(
-    state: State, call: dict[str, Any], length: int, past: int | Tensor, device: torch.device
+    state: State,
+    cache: Any,
+    positions: Positions,
+    length: int,
+    past: int | Tensor,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    cache, explicit = call.get("past_key_values"), call.get("position_ids")
+    """Positions of queries and keys."""
     if cache is None:
-        if explicit is not None and explicit.shape[-1] == length:
-            return explicit, explicit
-        slots = state.slots(length, device)
+        slots = state.slots(length, device) if isinstance(positions, range) else positions
         return slots, slots
     # positions of the cached keys are not known, their slots are: distances are the same
     keys, offset = cache.get_mask_sizes(length, 0)
@@ -145,20 +158,15 @@ def _check_implementation(base: PreTrainedModel) -> None:
 
 
 def _pass_limits(
-    state: State, call: dict[str, Any], length: int, past: int | Tensor, device: torch.device
+    state: State, call: dict[str, Any], shape: torch.Size, past: int | Tensor, device: torch.device
 ) -> None:
     """Give the arguments that the family would read from buffers of the old table's length."""
-    explicit = call.get("position_ids") is not None
-    if not explicit and isinstance(past, int) and past + length <= state.limit:
-        return
-    if not explicit:
-        rows = build_positions(length, past_length=past, first_row=state.family.first_row, device=device)
-        call["position_ids"] = rows
+    if call.get("position_ids") is None:
+        if isinstance(past, int) and state.limit is not None and past + shape[-1] <= state.limit:
+            return
+        call["position_ids"] = build_positions(
+            shape[-1], past_length=past, first_row=state.family.first_row, device=device
+        )
     for name in state.family.zeros:
         if call.get(name) is None:
-            shape = (
-                call["input_ids"].shape
-                if call.get("input_ids") is not None
-                else call["inputs_embeds"].shape[:2]
-            )
             call[name] = torch.zeros(shape, dtype=torch.int64, device=device)

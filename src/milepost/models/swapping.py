@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 import milepost
 from milepost.encodings import Encoding, Geometry, LearnedPositions, build, canonical
 from milepost.errors import OptionError, SwapRefused
-from milepost.models.attention import IMPLEMENTATIONS, attach, register_attention
+from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
 from milepost.models.families import PREFIX, Family, find_base
 from milepost.models.record import KEY, swapped_class
 from milepost.models.slot import STATE, Slot, State, hand_positions, parameter_names
@@ -21,6 +21,8 @@ from milepost.spec import Spec
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 POSITIONS = ("mask", "stock")
+_FRESH = {"init", "std", "rank"}
+"""Options of ``learned`` that ask for other values than those of the table that is there."""
 
 
 def geometry(model: PreTrainedModel) -> Geometry:
@@ -86,18 +88,17 @@ def swap(
     spec, measured = canonical(encoding), _measure(base, family)
     wanted = measured if max_len is None else replace(measured, max_len=max_len)
     table = _table(base, family)
-    if spec.name == "learned" and table is not None and not spec.options.keys() - {"past"}:
-        if wanted.max_len > len(table):
-            raise SwapRefused(
-                "the table has too few rows, and new ones would be untrained",
-                got=f"{len(table)} rows, max_len={wanted.max_len}",
-                fix="grow it first: milepost extend MODEL --to N",
-            )
-        built: Encoding = LearnedPositions.from_table(
-            table[: wanted.max_len], past=str(spec.options.get("past", "error"))
+    kept = None if spec.name != "learned" or spec.options.keys() & _FRESH else table
+    if kept is not None and wanted.max_len > len(kept):
+        raise SwapRefused(
+            "the table has too few rows, and new ones would be untrained",
+            got=f"{len(kept)} rows, max_len={wanted.max_len}",
+            fix="grow it first: milepost extend MODEL --to N",
         )
-    else:
+    with torch.random.fork_rng(devices=[], enabled=kept is not None):
         built = build(spec, wanted)
+    if kept is not None:
+        cast(LearnedPositions, built).weight.data = kept[: wanted.max_len].clone()
     return install(model, built, spec=str(spec), geometry=wanted, positions=positions)
 
 
@@ -106,8 +107,8 @@ def install(
 ) -> Model:
     """Put a built encoding into a model; everything that can fail comes before the first change."""
     base, family = find_base(model)
-    own, cross = family.attentions(base)
     implementation = _implementation(model, encoding)
+    actings = _actings(base, family, encoding) if implementation.startswith(PREFIX) else []
     config = copy.deepcopy(model.config)
     config.__class__ = swapped_class(type(config))
     config._attn_implementation_internal = implementation
@@ -119,7 +120,7 @@ def install(
         "embedding_rms": geometry.embedding_rms,
     }
     setattr(config, KEY, record)
-    table = base.get_submodule(family.table).weight
+    table = _weight(base, family)
     config.max_position_embeddings = geometry.max_len + family.first_row
     slot = Slot(encoding, table, family.first_row)
     limits = [base.get_buffer(path).shape[-1] for path in family.limits]
@@ -127,7 +128,7 @@ def install(
         family=family,
         encoding=encoding,
         slot=slot,
-        follow_mask=positions == "mask",
+        follow_mask=positions == "mask" and "vectors" in encoding.places,
         names=parameter_names(base),
         limit=min(limits, default=None),
     )
@@ -135,19 +136,42 @@ def install(
     register_attention()
 
     base.set_submodule(family.table, slot)
-    base.milepost = encoding
-    for module in own:
-        attach(module, encoding)
-    for module in cross:
-        attach(module, None)
+    _place(base, family, encoding)
+    for module, acting in actings:
+        module.__dict__[POINTER] = acting
     if STATE not in base.__dict__:
         base.register_forward_pre_hook(hand_positions, with_kwargs=True)
     base.__dict__[STATE] = state
     old = model.config
     for module in model.modules():
         if module.__dict__.get("config") is old:
-            module.config = config
+            module.__dict__["config"] = config
     return model
+
+
+def _actings(base: PreTrainedModel, family: Family, encoding: Encoding) -> list[tuple[nn.Module, Acting]]:
+    own, cross = family.attentions(base)
+    if not own:
+        raise SwapRefused(
+            "no self-attention was found to act in",
+            got=type(base).__name__,
+            fix="choose learned or sinusoidal",
+        )
+    return [(module, build_acting(module, encoding)) for module in own] + [
+        (module, build_acting(module, None)) for module in cross
+    ]
+
+
+def _place(base: PreTrainedModel, family: Family, encoding: Encoding) -> None:
+    """Make the encoding a submodule, right after the one that held the table.
+
+    The order of parameters stays as it was where it can: norms of all gradients are sums in that order.
+    """
+    base.milepost = encoding
+    names = list(base._modules)
+    for name in names[names.index(family.table.split(".")[0]) + 1 :]:
+        if name != "milepost":
+            base._modules[name] = base._modules.pop(name)
 
 
 def _implementation(model: PreTrainedModel, encoding: Encoding) -> str:
@@ -164,6 +188,11 @@ def _implementation(model: PreTrainedModel, encoding: Encoding) -> str:
     return PREFIX + name
 
 
+def _weight(base: PreTrainedModel, family: Family) -> Tensor:
+    """Weight of what stands in the table's place, rows or none."""
+    return cast(Tensor, base.get_submodule(family.table).weight)
+
+
 def _table(base: PreTrainedModel, family: Family) -> Tensor | None:
     """Rows of positions 0, 1, 2, ... of the learned table in a model, if there is one."""
     present = base.milepost if STATE in base.__dict__ else base.get_submodule(family.table)
@@ -174,16 +203,16 @@ def _table(base: PreTrainedModel, family: Family) -> Tensor | None:
 
 def _measure(base: PreTrainedModel, family: Family) -> Geometry:
     config, table = base.config, _table(base, family)
-    width = base.get_submodule(family.table).weight.shape[-1]
     heads = config.num_attention_heads
     before = getattr(config, KEY, None)
     if before is not None:
         rows, rms = before["max_len"], before["embedding_rms"]
     else:
         assert table is not None
-        rows, rms = len(table), _rms(table) or _rms(base.get_input_embeddings().weight.detach())
+        tokens = cast(Tensor, base.get_input_embeddings().weight).detach()
+        rows, rms = len(table), _rms(table) or _rms(tokens)
     return Geometry(
-        dim=width,
+        dim=_weight(base, family).shape[-1],
         heads=heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         max_len=rows,
