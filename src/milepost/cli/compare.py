@@ -80,17 +80,24 @@ def _read_seeds(text: str) -> int | list[int]:
 
 def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:
     from milepost.comparison.folder import durable
+    from milepost.errors import MissingExtra
     from milepost.reporting import print_compare, render_compare_html
 
-    page = Path(html) if html else folder / "report.html"
-    text = render_compare_html(result)
-    with durable(page) as beside:
-        beside.write_text(text, "utf-8")
     if as_json:
         import json
 
         click.echo(json.dumps(result, indent=1))
     elif not quiet:
         print_compare(result)
+    page = Path(html) if html else folder / "report.html"
+    try:
+        text = render_compare_html(result)
+    except MissingExtra as error:
+        if html:
+            raise
+        click.echo(f"no page: {error.problem}; {error.fix}", err=True)
+        return
+    with durable(page) as beside:
+        beside.write_text(text, "utf-8")
     if not quiet:
         click.echo(f"report: {page}", err=True)

@@ -121,12 +121,15 @@ def _read_baseline(baseline: str | None, names: tuple[str, ...]) -> str:
 
 def _check_encodings(names: tuple[str, ...], design: Design) -> None:
     """Build each encoding once, so that a bad option is an error before anything is trained or written."""
-    from milepost.encodings import build
-    from milepost.models import gpt2_geometry
+    from milepost.encodings import Geometry, build
 
     size = design.model
-    geometry = gpt2_geometry(
-        dim=size.dim, heads=size.heads, max_len=design.train_length, init_std=size.init_std
+    geometry = Geometry(
+        dim=size.dim,
+        heads=size.heads,
+        head_dim=size.dim // size.heads,
+        max_len=design.train_length,
+        embedding_rms=size.init_std,
     )
     for name in names:
         build(name, geometry)
@@ -204,7 +207,7 @@ def build_result(
     rows = [_trial_row(folder, trial, records[trial], failures.get(trial), lengths) for trial in trials]
     deciding = design.train_length
     comparisons = build_comparisons(rows, baseline=baseline, lengths=list(lengths), margin=margin)
-    degradations = build_degradations(rows, lengths=list(lengths), train_length=deciding)
+    degradations = build_degradations(rows, list(lengths), deciding, margin=margin)
     return {
         "schema_version": SCHEMA_VERSION,
         "spec": _spec(design, trials, records, baseline, lengths, margin, content),
@@ -264,6 +267,8 @@ def _spec(
     spec = design.identity()
     del spec["data_sha256"]
     return spec | {
+        "steps": spec["training"].pop("steps"),
+        "batch": spec["training"].pop("batch"),
         "data": {
             "source": design.data,
             "sha256": design.data_sha256,

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from milepost.comparison.design import Training, Trial
+from milepost.encodings import Encoding
 from milepost.models import build_gpt2
 from milepost.tasks import CausalLM
 
@@ -111,11 +112,12 @@ def take_step(
 
 
 def build_optimizer(model: nn.Module, recipe: Training) -> torch.optim.Optimizer:
-    """AdamW with weight decay on the matrices of the blocks alone: tables of rows are exempt."""
-    tables = {
-        id(p) for module in model.modules() if isinstance(module, nn.Embedding) for p in module.parameters()
-    }
-    tables |= {id(p) for name, p in model.named_parameters() if "position" in name}
+    """AdamW with weight decay on the matrices of the blocks alone.
+
+    Token tables and all parameters of encodings are exempt: decay shrinks rows that a batch does not use.
+    """
+    exempted = (nn.Embedding, Encoding)
+    tables = {id(p) for module in model.modules() if isinstance(module, exempted) for p in module.parameters()}
     decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in tables]
     exempt = [p for p in model.parameters() if p.ndim < 2 or id(p) in tables]
     groups = [

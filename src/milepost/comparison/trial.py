@@ -104,7 +104,7 @@ def build_picture(encoding: Encoding, length: int) -> dict[str, Any] | None:
 
     Returns:
         ``cosine``: at most 64 × 64 floats, positions evenly spread; ``norms``: one float a position;
-        ``positions``: how many there are.
+        ``rows``: how many there are.
     """
     vectors = encoding.vectors(range(length))
     if vectors is None:
@@ -114,7 +114,7 @@ def build_picture(encoding: Encoding, length: int) -> dict[str, Any] | None:
     shown = torch.linspace(0, length - 1, min(length, _MAP_SIDE)).round().long()
     unit = rows[shown] / norms[shown].clamp(min=1e-12)[:, None]
     cosine = (unit @ unit.T).clamp(-1, 1)
-    return {"cosine": _rounded(cosine), "norms": _rounded(norms), "positions": length}
+    return {"cosine": _rounded(cosine), "norms": _rounded(norms), "rows": length}
 
 
 def _rounded(values: torch.Tensor) -> list[Any]:

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = ["--steps", "4", "--batch", "2", "--layers", "1", "--dim", "16", "--heads", "2", "--train-length", "8"]
+SMALL += ["--lengths", "8,16", "--workers", "1"]
+
+
+def milepost(*words: str, cwd: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"NO_COLOR": "1", "COLUMNS": "80"}
+    command = [sys.executable, "-m", "milepost", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, **options)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    folder = tmp_path_factory.mktemp("cli")
+    return folder, milepost("compare", *SMALL, "--encodings", "learned,none", "--seeds", "1", "--out", "run", cwd=folder)
+
+
+def test_a_run_ends_with_a_table_on_stdout_and_the_page_named_on_stderr(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, finished = done
+    assert finished.returncode == 0, finished.stderr
+    assert "learned" in finished.stdout
+    assert "\x1b" not in finished.stdout
+    assert all(len(line) <= 80 for line in finished.stdout.splitlines())
+    assert f"report: {Path('run') / 'report.html'}" in finished.stderr
+    assert "2/2 trials" in finished.stderr
+    assert (folder / "run" / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_json_is_one_document_and_a_second_call_trains_nothing(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    words = ["--encodings", "learned,none", "--seeds", "1", "--out", "run", "--json", "--html", "page.html"]
+    again = milepost("compare", *SMALL, *words, cwd=done[0])
+    assert again.returncode == 0, again.stderr
+    result = json.loads(again.stdout)
+    assert result == json.loads((done[0] / "run" / "result.json").read_text())
+    assert "2 of 2 trials are in run already" in again.stderr
+    assert (done[0] / "page.html").exists()
+
+
+def test_the_command_in_the_result_makes_the_same_design(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    import shlex
+
+    command = json.loads((done[0] / "run" / "result.json").read_text())["spec"]["command"]
+    again = milepost(*shlex.split(command)[1:], "--out", "run", "--quiet", cwd=done[0])
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["compare", "--encodings", "rotery"], 2, "did you mean rotary?"),
+        (["compare", "--encodings", "rotary("], 2, "[MP103]"),
+        (["compare", "--seeds", "0"], 2, "[MP105]"),
+        (["compare", "--seeds", "many"], 2, "seeds are whole numbers"),
+        (["compare", "--steps", "many"], 2, "[MP105]"),
+        (["compare", "--no-such-option"], 2, "see milepost compare --help"),
+        (["compair"], 2, "did you mean compare?"),
+        (["compare", "nowhere.txt"], 3, "[MP110]"),
+    ],
+)
+def test_bad_input_is_three_lines_and_the_right_exit_code(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+    ended = milepost(*words, cwd=tmp_path)
+    assert ended.returncode == code
+    assert ended.stdout == ""
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.crash
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interruption_says_what_is_kept_and_the_next_call_continues(tmp_path: Path) -> None:
+    words = ["compare", *SMALL, "--steps", "400", "--encodings", "none,alibi", "--seeds", "1", "--out", "run"]
+    command = [sys.executable, "-m", "milepost", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("1/2 trials"):
+            break
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    rest = process.stderr.read()
+    assert process.wait(timeout=30) == 130
+    assert time.monotonic() - begin < 5
+    assert "1 of 2 trials of this call are finished and kept in run; the same command continues" in rest
+    assert "Traceback" not in rest
+    again = milepost(*words, cwd=tmp_path)
+    assert again.returncode == 0
+    assert "1 of 2 trials are in run already" in again.stderr

@@ -1,0 +1,98 @@
+"""Imports only point down, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "milepost"
+FLOORS = [
+    {"errors", "spec"},
+    {"encodings", "tables", "statistics"},
+    {"extension", "diagnostics", "models", "tasks"},
+    {"comparison", "tuning", "probing", "monitoring"},
+    {"reporting", "schemas"},
+    {"cli", "testing"},
+]
+FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
+WITHOUT_TORCH = ("errors", "spec", "tables", "statistics", "extension", "diagnostics", "reporting")
+
+
+def imports(file: Path) -> set[str]:
+    """Full names of all modules that a file imports, anywhere in it, relative ones resolved."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+            if node.module == "milepost":
+                found |= {f"milepost.{alias.name}" for alias in node.names}
+    return found
+
+
+def upward_arrows(source: Path) -> list[str]:
+    """Imports that point up or sideways, and relative ones, which this reading cannot follow."""
+    wrong = []
+    for file in sorted(source.rglob("*.py")):
+        package = file.relative_to(source).parts[0].removesuffix(".py")
+        for name in sorted(imports(file)):
+            target = name.split(".")[1] if name.startswith("milepost.") else None
+            relative = name.startswith(".")
+            if package in FLOOR and (relative or (target in FLOOR and target != package)):
+                if relative or FLOOR[target] >= FLOOR[package]:
+                    # the spec parser raises, so floor 0 stands in itself in one order
+                    if (package, target) != ("spec", "errors"):
+                        wrong.append(f"{file.relative_to(source)} imports {name}")
+    return wrong
+
+
+def test_imports_only_point_down() -> None:
+    assert upward_arrows(SOURCE) == []
+    assert {p.name.removesuffix(".py") for p in SOURCE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()} <= (
+        FLOOR.keys() | {"__init__", "__main__"}
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from milepost.comparison import compare", "import milepost.models.swapping", "from milepost import models", "from ..tasks import text"],
+)
+def test_an_arrow_that_points_up_or_sideways_is_found(tmp_path: Path, line: str) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "bad.py").write_text(f"def late():\n    {line}\n")
+    assert len(upward_arrows(tmp_path)) == 1
+
+
+def loaded(statement: str) -> set[str]:
+    script = f"import sys\n{statement}\nprint(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "transformers", "matplotlib", "scipy", "rich", "jinja2", "huggingface_hub"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    text = "from milepost.cli import cli\nimport click.testing\n"
+    for verb in ([], ["compare"]):
+        text += f"assert click.testing.CliRunner().invoke(cli, {[*verb, '--help']}).exit_code == 0\n"
+    assert not loaded(text) & (HEAVY | {"numpy"})
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert not loaded("import milepost") & (HEAVY | {"numpy", "click"})
+
+
+def test_an_eager_import_would_be_seen() -> None:
+    assert "scipy" in loaded("import milepost, scipy")
+
+
+def test_what_reads_and_renders_needs_no_torch() -> None:
+    present = [name for name in WITHOUT_TORCH if (SOURCE / name).exists() or (SOURCE / f"{name}.py").exists()]
+    text = "\n".join(f"import milepost.{name}" for name in present)
+    assert not loaded(text) & {"torch", "transformers"}
