@@ -151,6 +151,20 @@ def test_several_tables_are_told_apart_by_name(tmp_path):
         read(tmp_path / "m", first_row=0)
 
 
+def test_layout_boxes_do_not_hide_the_one_table_of_the_sequence(tmp_path):
+    tensors = {f"embeddings.{name}position_embeddings.weight": TABLE for name in ("", "x_", "y_", "h_", "w_")}
+    checkpoint = read(save(tmp_path / "m", tensors, {"model_type": "layoutlm", "max_position_embeddings": 6}))
+    assert len(checkpoint.tables) == 5
+    assert checkpoint.table().key == "embeddings.position_embeddings.weight"
+
+
+def test_first_row_of_the_user_goes_before_the_familys(tmp_path):
+    key = "embeddings.position_embeddings.weight"
+    config = {"model_type": "roberta", "pad_token_id": 1, "max_position_embeddings": 6}
+    table = read(save(tmp_path / "m", {key: TABLE}, config), tensor=key, first_row=0).table()
+    assert (table.first_row, table.reserved_rows, table.usable_length, table.expected_rows) == (0, (), 6, 6)
+
+
 def test_rotary_model_has_no_table_and_says_why(tmp_path):
     checkpoint = read(save(tmp_path / "m", {"model.norm.weight": TABLE}, {"model_type": "llama"}))
     assert (checkpoint.tables, checkpoint.positions_by) == ((), "rotary")
@@ -258,8 +272,10 @@ class TestRealCheckpoints:
 
     def test_decision_transformer(self):
         model = CHECKPOINTS / "decision_transformer" / "ReproduceOriginalPostShort.pt"
-        with pytest.raises(UnknownFamily):
-            read(model, allow_pickle=True)
+        assert read(model, allow_pickle=True).table().rows.shape == (
+            2,
+            128,
+        )  # TransformerLens' own, of two tokens
         key = next(key for key in read_keys(model) if key.endswith("time_embedding.weight"))
         table = read(model, tensor=key, first_row=0, allow_pickle=True).table()
         assert table.rows.shape == (1001, 128)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from milepost.errors import NoTable
-from milepost.tables.families import Family, TableForm
+from milepost.tables.forms import Family, TableForm
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -129,14 +129,16 @@ class Checkpoint:
     commit: str | None = None
 
     def table(self, key: str | None = None) -> PositionTable:
-        """The one table, or the one named ``key``.
+        """The one table, or the one named ``key``; a lone resizable one goes before layout boxes and the like.
 
         Raises:
             NoTable: MP122, when there is none (a rotary model, say), several and no ``key``, or no such name.
         """
         wanted = [table for table in self.tables if key in (None, table.key)]
-        if len(wanted) == 1:
-            return wanted[0]
+        resizable = [table for table in wanted if table.form is None or table.form.resizable]
+        for candidates in (wanted, resizable):
+            if len(candidates) == 1:
+                return candidates[0]
         names = ", ".join(repr(table.key) for table in self.tables)
         if not self.tables:
             raise NoTable(

@@ -101,7 +101,8 @@ class Folder:
         got = bytearray()
         while len(got) < end - begin:
             try:
-                chunk = os.pread(descriptor, min(end - begin - len(got), 1 << 26), begin + len(got))
+                os.lseek(descriptor, begin + len(got), os.SEEK_SET)  # Windows has no pread
+                chunk = os.read(descriptor, min(end - begin - len(got), 1 << 26))
             except OSError as error:
                 raise _unreadable(name, error) from None
             if not chunk:

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from milepost.errors import DataError, NoTable, OptionError, UnsafeFile
+from milepost.errors import DataError, NoTable, OptionError, UnknownFamily, UnsafeFile
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
-from milepost.tables.families import Family
 from milepost.tables.files import Folder, check_name
+from milepost.tables.forms import Family
 from milepost.tables.header import MAX_HEADER_BYTES, read_header
 from milepost.tables.hub import HubModel, is_hub_id
 from milepost.tables.numbers import decode
@@ -254,13 +254,16 @@ def _choose(
             got=ascii(choice.tensor)[:120],
             fix=f"names that may be meant: {', '.join(map(ascii, near)) or 'none'}",
         )
-    if choice.first_row is not None:
+    try:
+        family, order, matches = recognise(config, tensors)
+    except UnknownFamily:
+        if choice.first_row is None:
+            raise
         return None, "unknown", [(choice.tensor, None)]
-    family, order, matches = recognise(config, tensors)
-    for match in matches:
-        if match.key == choice.tensor:
-            return family, order, [(match.key, match)]
-    raise unknown(f"tensor {ascii(choice.tensor)[:80]}", "this tensor among the family's tables", [])
+    match = next((match for match in matches if match.key == choice.tensor), None)
+    if match is None and choice.first_row is None:
+        raise unknown(f"tensor {ascii(choice.tensor)[:80]}", "this tensor among the family's tables", [])
+    return family, order, [(choice.tensor, match)]
 
 
 def _read_table(

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any
 
 from milepost.errors import DataError, UnknownFamily
-from milepost.tables.families import FAMILIES, Family, Offset, Part, TableForm, family_of
+from milepost.tables.families import FAMILIES, family_of
+from milepost.tables.forms import Family, Offset, Part, TableForm
 
 _BESIDE_THE_SEQUENCE = frozenset({"layout", "time", "entity"})
 
