@@ -11,7 +11,7 @@ from milepost.diagnostics.findings.facts import Facts, Verdict, finding
 from milepost.diagnostics.findings.tiled import tile_period
 
 _LEAST = 16  # rows and dimensions
-_WINDOW = 96
+_WINDOW, _LONGEST = 96, 256
 _GAP = 10.0
 _LINEAR_SHARE = 0.05
 _LEAST_RATIO = 1.05
@@ -73,10 +73,14 @@ def find_stretch(rows: Float[np.ndarray, "rows dim"], rounding: float) -> Stretc
         return None
     linear = _linear_share(rows, rounding) > _LINEAR_SHARE
     # rows of the short table that a window reads: those within it and its two ends, and one more or two for a smooth kernel
-    ratio = (long - 1) / (of_long - (2 if linear else 3))
+    ends = 2 if linear else 3
+    ratio = (long - 1) / (of_long - ends)
     growth = (long - short) / (of_long - of_short)
     if ratio < _LEAST_RATIO or not 0.75 < ratio / growth < 1.33:
         return None
+    longest = min(_LONGEST, len(rows), int(0.6 * rows.shape[1] * ratio))
+    if longest > long and (of_longest := _rank(rows, longest, rounding)) is not None:
+        ratio = (longest - 1) / (of_longest - ends)  # a longer window counts more finely
     # below 2 every row is near a knot, and a line cannot be told from a curve
     return Stretch(ratio, "linear" if linear else "smooth" if ratio > 1.9 else "linear or smooth")
 
@@ -92,7 +96,7 @@ def _rank(rows: np.ndarray, window: int, rounding: float) -> float | None:
         rank = int(np.count_nonzero(singular > floor))
         if rank == window:
             ranks.append(window)
-        elif rank > 0 and singular[rank - 1] > _GAP * singular[rank]:
+        elif 0 < rank < len(singular) and singular[rank - 1] > _GAP * singular[rank]:
             ranks.append(rank)
     return float(np.median(ranks)) if len(ranks) >= 3 else None
 

@@ -93,13 +93,20 @@ def _held_out(
     residual = matrix @ position
     for fold in folds:
         block = matrix[np.ix_(fold, fold)]
-        try:
-            pivots = np.diag(np.linalg.cholesky(block))
-        except np.linalg.LinAlgError:
-            pivots = np.zeros(1)
-        # a singular block: the rest lacks a direction that only this fold has, so the least-norm fit is needed
-        lacking = pivots.min() < 1e-4 * pivots.max()
-        yield _fit(gram, position, fold) if lacking else np.linalg.solve(block, residual[fold])
+        if _is_singular(
+            block
+        ):  # the rest lacks a direction that only this fold has: the least-norm fit is needed
+            yield _fit(gram, position, fold)
+        else:
+            yield np.linalg.solve(block, residual[fold])
+
+
+def _is_singular(block: np.ndarray) -> bool:
+    try:
+        pivots = np.diag(np.linalg.cholesky(block))
+    except np.linalg.LinAlgError:
+        return True
+    return bool(pivots.min() < 1e-4 * pivots.max())
 
 
 def _fit(gram: np.ndarray, position: np.ndarray, fold: np.ndarray) -> np.ndarray:
