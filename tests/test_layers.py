@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "milepost"
 FLOORS = [
-    {"errors", "spec"},
+    {"errors", "spec", "files"},
     {"encodings", "tables", "statistics"},
     {"extension", "diagnostics", "models", "tasks"},
     {"comparison", "tuning", "probing", "monitoring"},
@@ -45,8 +45,8 @@ def upward_arrows(source: Path) -> list[str]:
             relative = name.startswith(".")
             if package in FLOOR and (relative or (target in FLOOR and target != package)):
                 if relative or FLOOR[target] >= FLOOR[package]:
-                    # the spec parser raises, so floor 0 stands in itself in one order
-                    if (package, target) != ("spec", "errors"):
+                    # the spec parser and the writer raise, so floor 0 stands in itself in one order
+                    if not (package in FLOORS[0] and target == "errors"):
                         wrong.append(f"{file.relative_to(source)} imports {name}")
     return wrong
 

@@ -79,8 +79,8 @@ def _read_seeds(text: str) -> int | list[int]:
 
 
 def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:
-    from milepost.comparison.folder import durable
     from milepost.errors import MissingExtra
+    from milepost.files import durable
     from milepost.reporting import print_compare, render_compare_html
 
     if as_json:

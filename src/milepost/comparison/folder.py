@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from milepost.comparison.design import Design, Trial
 from milepost.errors import FolderError
+from milepost.files import durable
 
 _DESIGN, _ENVIRONMENT, _RECORD = "design.json", "environment.json", "trial.json"
 
@@ -167,51 +165,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object durably: beside, synced, renamed."""
     with durable(path) as beside:
         beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
-
-
-@contextlib.contextmanager
-def durable(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; on success it is synced and renamed to ``path``, else removed.
-
-    Raises:
-        FolderError: MP107, when the place cannot be written; what was there is as it was.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        beside = Path(name)
-        try:
-            yield beside
-            beside.chmod(0o666 & ~_umask())
-            _sync(beside)
-            beside.replace(path)
-            _sync(path.parent)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise FolderError(
-            "a file cannot be written",
-            got=f"{path}: {error.strerror or error}",
-            fix="check the disk and the folder's permissions",
-        ) from error
-
-
-def _umask() -> int:
-    # reading the mask means setting it; done at once, in a process with no other threads that make files
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def environment(device: str) -> dict[str, Any]:

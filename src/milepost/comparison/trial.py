@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from milepost.comparison.design import Trial
-from milepost.comparison.folder import RunFolder, durable
+from milepost.comparison.folder import RunFolder
 from milepost.comparison.training import Trained, train
 from milepost.encodings import Encoding
 from milepost.errors import DataError
