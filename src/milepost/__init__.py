@@ -23,8 +23,8 @@ __all__ = sorted(["__version__", *_PUBLIC])
 
 if TYPE_CHECKING:
     from milepost.comparison import compare as compare
-    from milepost.encodings import LearnedPositions as LearnedPositions
     from milepost.diagnostics.inspection import inspect as inspect
+    from milepost.encodings import LearnedPositions as LearnedPositions
     from milepost.errors import MilepostError as MilepostError
     from milepost.models import load as load
     from milepost.models import swap as swap

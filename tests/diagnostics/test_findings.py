@@ -310,3 +310,9 @@ def test_odd_shapes_and_values_get_an_answer(shape, value):
     rows = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     rows = {"zeros": rows * 0, "ones": rows * 0 + 1, "random": rows, "huge": rows * np.float32(1e37)}[value]
     assert set(look(rows)) == set(FINDINGS)
+
+
+def test_the_overview_lists_every_finding():
+    overview = (DOCS.parent / "inspect.md").read_text("utf-8")
+    for code, (title, _) in FINDINGS.items():
+        assert f"| [{code}](findings/{code}.md) | {title} |" in overview

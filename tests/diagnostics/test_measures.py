@@ -8,8 +8,8 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 
-from milepost.diagnostics.measures import MINIMUM_ROWS, centred_eigen, measure, nearest_rows
-from milepost.diagnostics.measures.mapping import reverse_mapping_error
+from milepost.diagnostics.measures import MINIMUM_ROWS, measure, nearest_rows
+from milepost.diagnostics.measures.mapping import centred_eigen, reverse_mapping_error
 from milepost.diagnostics.measures.similarity import cosines, monotonicity, order_accuracy, toeplitz_share
 from milepost.diagnostics.measures.spectrum import energy_by_frequency
 

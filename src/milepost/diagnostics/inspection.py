@@ -12,7 +12,7 @@ import numpy as np
 
 from milepost.diagnostics.contrast import contrast_checkpoints
 from milepost.diagnostics.findings import Facts, check_table
-from milepost.diagnostics.measures import MEASURED_ROWS, MINIMUM_ROWS, Measurement, measure
+from milepost.diagnostics.measures import MEASURED_ROWS, MINIMUM_ROWS, Measurement, Sample, measure
 from milepost.diagnostics.pictures import draw_pictures
 from milepost.statistics.chance import ChanceLevel, shipped_chance, simulate_chance
 from milepost.tables import MAX_HEADER_BYTES, Checkpoint, PositionTable, read
@@ -90,7 +90,8 @@ def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool)
         trained_counts=table.trained_counts,
         initial_sd=_initial_sd(table, checkpoint.config),
     )
-    measured = measure(facts.positions)
+    sample = Sample(facts.positions)
+    measured = measure(facts.positions, sample)
     size = min(len(facts.positions), MEASURED_ROWS), facts.dim
     levels = _chance(*size, simulate)
     facts = replace(facts, values={name: found.value for name, found in measured.items()}, chance=levels)
@@ -113,7 +114,7 @@ def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool)
         "share_of_model": table.share_of_model,
         "metrics": {name: _metric(name, found, levels.get(name)) for name, found in measured.items()},
         "findings": [finding.document() for finding in check_table(facts)],
-        "pictures": draw_pictures(facts.positions),
+        "pictures": draw_pictures(facts.positions, sample),
     }
 
 

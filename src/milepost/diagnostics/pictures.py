@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from milepost.diagnostics.measures import (
-    MEASURED_ROWS,
-    centred_eigen,
+    Sample,
     cosines,
     energy_by_frequency,
     mean_by_distance,
@@ -21,8 +20,12 @@ SIDE = 64
 POINTS = 512
 
 
-def draw_pictures(positions: Float[np.ndarray, "positions dim"]) -> dict[str, Any]:
+def draw_pictures(positions: Float[np.ndarray, "positions dim"], sample: Sample) -> dict[str, Any]:
     """Reduce a table to its pictures; empty where it has no rows or values that are not finite.
+
+    Args:
+        positions: all of them, ``(positions, dim)``.
+        sample: of the same rows.
 
     Returns:
         ``thumbnail`` (every k-th row and column), ``cosine_map`` (mean cosine of blocks of rows, over all positions),
@@ -31,50 +34,51 @@ def draw_pictures(positions: Float[np.ndarray, "positions dim"]) -> dict[str, An
     """
     if len(positions) < 2 or not np.isfinite(positions).all():
         return {}
-    first = np.asarray(positions[:MEASURED_ROWS], dtype=np.float64)
-    first = first / (np.abs(first).max() or 1.0)
-    gram = first @ first.T
-    variances = centred_eigen(gram)[0][::-1]
     pictures: dict[str, Any] = {
         "thumbnail": _thumbnail(positions),
         "cosine_map": _cosine_map(positions),
         "norms": _curve(row_norms(positions), "position", "norm"),
-        "cosine_by_distance": _curve(mean_by_distance(cosines(gram)), "distance", "mean cosine"),
+        "cosine_by_distance": _curve(mean_by_distance(cosines(sample.gram)), "distance", "mean cosine"),
         "nearest": {
             "x": "position",
             "y": "position of the nearest row",
-            "values": nearest_rows(gram).tolist(),
+            "values": nearest_rows(sample.gram).tolist(),
         },
     }
-    if variances[0] > 1e-12 * np.trace(gram):
+    if sample.varies:
+        variances = sample.eigen[0][::-1]
         shares = variances / variances.sum()
         pictures["spectrum"] = _curve(shares[:SIDE], "direction", "share of variance", start=1)
         pictures["frequencies"] = _curve(
-            energy_by_frequency(first), "cycles over the rows", "share of variance", start=1
+            energy_by_frequency(sample.rows), "cycles over the rows", "share of variance", start=1
         )
     return pictures
 
 
 def _curve(values: np.ndarray, x: str, y: str, start: int = 0) -> dict[str, Any]:
     """A curve of means of blocks; ``at`` holds where each begins."""
-    edges = np.unique(np.linspace(0, len(values), min(len(values), POINTS) + 1).astype(int))[:-1]
+    edges = _edges(len(values), POINTS)
     means = np.add.reduceat(values, edges) / np.diff([*edges, len(values)])
     return {"x": x, "y": y, "at": (edges + start).tolist(), "values": _rounded(means)}
+
+
+def _edges(length: int, most: int) -> Int[np.ndarray, " blocks"]:
+    """Where each of at most ``most`` blocks of nearly one size begins."""
+    blocks = min(length, most)
+    return np.arange(blocks) * length // blocks
 
 
 def _cosine_map(positions: np.ndarray) -> dict[str, Any]:
     """Mean cosine of every pair of rows of two blocks, from the blocks' mean unit rows: linear in the rows, so any length will do."""
     norms = row_norms(positions)
     units = positions / np.where(norms > 0, norms, 1.0)[:, None]
-    edges = np.unique(np.linspace(0, len(positions), min(len(positions), SIDE) + 1).astype(int))[:-1]
+    edges = _edges(len(positions), SIDE)
     means = np.add.reduceat(units, edges, axis=0) / np.diff([*edges, len(positions)])[:, None]
     return {"x": "position", "y": "position", "at": edges.tolist(), "values": _rounded(means @ means.T)}
 
 
 def _thumbnail(positions: np.ndarray) -> dict[str, Any]:
-    rows, columns = (
-        np.unique(np.linspace(0, length - 1, min(length, SIDE)).astype(int)) for length in positions.shape
-    )
+    rows, columns = (_edges(length, SIDE) for length in positions.shape)
     picked = positions[np.ix_(rows, columns)]
     return {"x": "dimension", "y": "position", "at": rows.tolist(), "values": _rounded(picked)}
 

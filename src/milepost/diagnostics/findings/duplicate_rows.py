@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding
-from milepost.diagnostics.findings.tiled import tile_period
 
 
 @finding("MP206", "equal rows")
 def check(facts: Facts) -> Verdict:
     """Fires when positions read rows that agree in every value, zeros (MP205) and tiles (MP208) apart."""
-    if tile_period(facts.positions) is not None:
+    if facts.period is not None:
         return Verdict("not_applicable", "the table is tiled (MP208)")
     groups: dict[bytes, list[int]] = {}
     for position, row in enumerate(facts.positions + 0.0):  # -0.0 becomes 0.0

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from milepost.diagnostics.finding import Finding, Status
+from milepost.diagnostics.findings.period import tile_period
 from milepost.diagnostics.measures import row_norms
 from milepost.statistics.chance import ChanceLevel
 
@@ -71,6 +72,11 @@ class Facts:
         if self.trained_counts is None:
             return None
         return self.trained_counts[self.start : len(self.rows) - self.trailing_rows]
+
+    @cached_property
+    def period(self) -> int | None:
+        """The period of ``positions``, if they repeat."""
+        return tile_period(self.positions)
 
     @property
     def dim(self) -> int:
@@ -140,6 +146,16 @@ def check_table(facts: Facts) -> list[Finding]:
             Finding(code, verdict.status, title, verdict.where, verdict.got, verdict.expected, verdict.fix)
         )
     return results
+
+
+def median_of(values: np.ndarray | Sequence[float]) -> float:
+    """The median; np.median would import numpy.ma, for a tenth of what an inspection takes.
+
+    >>> median_of([1.0, 3.0, 9.0])
+    3.0
+    """
+    ordered = np.sort(values)
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
 def name_rows(rows: Sequence[int], most: int = 6) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
 from milepost.diagnostics.findings.never_trained import read_tail
 
 _LEAST_ROWS = 16
@@ -22,8 +22,8 @@ def check(facts: Facts) -> Verdict:
     others = facts.norms[1 : read_tail(facts).start]  # rows that were never trained are no measure
     if len(others) < _LEAST_ROWS // 2:
         others = facts.norms[1:]
-    first, median = facts.norms[0], float(np.median(others))
-    spread = 1.4826 * float(np.median(np.abs(others - median)))
+    first, median = facts.norms[0], median_of(others)
+    spread = 1.4826 * median_of(np.abs(others - median))
     far = abs(first - median) > _SPREADS * spread
     ratio = first / median if median else 1.0
     if not far or 1 / _RATIO < ratio < _RATIO:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
-from milepost.diagnostics.findings.tiled import tile_period
+from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
 
 _LEAST = 16  # rows and dimensions
 _WINDOW, _LONGEST = 96, 256
@@ -38,7 +37,7 @@ def check(facts: Facts) -> Verdict:
             "cannot_tell",
             f"{len(rows)} positions of width {facts.dim} in {facts.dtype} are too few or too coarse",
         )
-    if tile_period(rows) is not None:
+    if facts.period is not None:
         return Verdict("not_applicable", "the table is tiled (MP208)")
     stretch = find_stretch(rows, facts.rounding)
     if stretch is None:
@@ -98,7 +97,7 @@ def _rank(rows: np.ndarray, window: int, rounding: float) -> float | None:
             ranks.append(window)
         elif 0 < rank < len(singular) and singular[rank - 1] > _GAP * singular[rank]:
             ranks.append(rank)
-    return float(np.median(ranks)) if len(ranks) >= 3 else None
+    return median_of(ranks) if len(ranks) >= 3 else None
 
 
 def _linear_share(rows: np.ndarray, rounding: float) -> float:

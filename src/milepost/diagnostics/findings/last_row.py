@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
 from milepost.diagnostics.findings.never_trained import LEAST_TAIL, read_tail
 from milepost.diagnostics.findings.noise import noise_band
 
@@ -21,7 +19,7 @@ _FIX = "train on inputs that fill the table, or use one position less"
 def check(facts: Facts) -> Verdict:
     """Exact from counts; else the last row is unlike the 32 rows before it in direction and in norm.
 
-    The norm is 30 % and 6 robust standard deviations off theirs, or 15 % smaller where each of them is like the one before it.
+    The norm is 30 % off theirs (their median), and 6 of their robust standard deviations off or 15 % below the least of them.
     Training on ``length - 1`` inputs leaves such a row.
     """
     if facts.kind != "learned":
@@ -37,12 +35,12 @@ def check(facts: Facts) -> Verdict:
     if tail.state == "untrained":
         return Verdict("not_applicable", "more than the last row was never trained (MP201)")
     before = facts.norms[max(0, n - 1 - _BEFORE) : n - 1]
-    last, median = facts.norms[-1], float(np.median(before))
-    spread = max(1.4826 * float(np.median(np.abs(before - median))), median * noise_band(facts.dim) / 4)
+    last, median = facts.norms[-1], median_of(before)
+    spread = max(1.4826 * median_of(np.abs(before - median)), median * noise_band(facts.dim) / 4)
     off = abs(last - median) > _SPREADS * spread and not _RATIO < last / median < 1 / _RATIO
-    turned = last < _SMALLER * median and _turned(facts.positions[-_BEFORE:])
+    least = last < _RATIO * median and last < _SMALLER * before.min()
     got = f"norm {last:.4g}, median of the rows before {median:.4g}"
-    if last > 0 and (off or turned) and not _alike(facts.positions):
+    if last > 0 and (off or least) and not _alike(facts.positions):
         return _fired(facts, got)
     if tail.state != "trained":
         return Verdict("cannot_tell", f"{got}; the rows before it look random too (MP201)")
@@ -53,12 +51,6 @@ def _alike(rows: np.ndarray) -> bool:
     """Whether the last row points where the row before it or the mean row does."""
     limit = 4 / np.sqrt(rows.shape[1])
     return any(abs(_cosine(other, rows[-1])) > limit for other in (rows[-2], rows[:-1].mean(axis=0)))
-
-
-def _turned(rows: np.ndarray) -> bool:
-    """Whether every row is like the one before it, but for the last."""
-    limit = 4 / np.sqrt(rows.shape[1])
-    return min(_cosine(one, other) for one, other in pairwise(rows[:-1])) > limit
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:

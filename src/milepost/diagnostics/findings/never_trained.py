@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
 from milepost.diagnostics.findings.noise import is_ordered, noise_band, noise_tail
 
 LEAST_TAIL = 8
@@ -71,7 +71,7 @@ def read_tail(facts: Facts) -> Tail:
         return Tail("trained", len(rows))
     start = noise_tail(rows, LEAST_TAIL)
     if start is None:  # neither noise of one size nor alike: no evidence for either
-        return Tail("unclear", len(rows) - LEAST_TAIL, float(np.median(norms[-LEAST_TAIL:])))
+        return Tail("unclear", len(rows) - LEAST_TAIL, median_of(norms[-LEAST_TAIL:]))
     level = float(np.sqrt(np.mean(np.square(norms[start:]))))
     before = norms[:start]
     if start < LEAST_TAIL // 2 or start < 0.02 * len(rows):
@@ -80,7 +80,7 @@ def read_tail(facts: Facts) -> Tail:
     distance = (before / level - 1) / noise_band(facts.dim)
     apart = max(np.mean(distance > _APART), np.mean(distance < -_APART)) >= 0.9
     state: Literal["untrained", "unclear"] = "untrained" if apart or _ordered(rows[:start]) else "unclear"
-    return Tail(state, start, level, float(np.median(before)))
+    return Tail(state, start, level, median_of(before))
 
 
 def _ordered(rows: np.ndarray) -> bool:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float
-
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding
-
-_LEAST_OVERLAP = 8
-_ALIKE = 0.02
-_COLUMNS = 64
+from milepost.diagnostics.findings.period import LEAST_OVERLAP
 
 
 @finding("MP208", "a tiled table")
 def check(facts: Facts) -> Verdict:
     """Fires when rows one period apart differ by less than 2 % of what two rows of the table differ by."""
-    period = tile_period(facts.positions)
+    period = facts.period
     if period is None:
-        if len(facts.positions) <= _LEAST_OVERLAP:
+        if len(facts.positions) <= LEAST_OVERLAP:
             return Verdict(
-                "cannot_tell", f"needs more than {_LEAST_OVERLAP} positions, there are {len(facts.positions)}"
+                "cannot_tell", f"needs more than {LEAST_OVERLAP} positions, there are {len(facts.positions)}"
             )
         return Verdict("passed", "no period")
     seams = range(period, len(facts.positions), period)
@@ -31,36 +25,3 @@ def check(facts: Facts) -> Verdict:
         f"train the rows from {facts.start + period} on (milepost tune), or extend again with --method hierarchical; "
         f"{len(seams)} seam{'s' if len(seams) > 1 else ''} at multiples of {period}",
     )
-
-
-def tile_period(rows: Float[np.ndarray, "rows dim"]) -> int | None:
-    """The least period of a table that repeats, or None. Needs an overlap of 8 rows.
-
-    A smooth table is alike at small distances too, so a period must be ten times nearer than the rows beside it.
-
-    >>> tile_period(np.tile(np.random.default_rng(0).normal(size=(10, 8)), (2, 1)))
-    10
-    """
-    n = len(rows)
-    if n <= _LEAST_OVERLAP:
-        return None
-    difference = _mean_squared_difference(rows)
-    lags = np.arange(2, n - _LEAST_OVERLAP + 1)
-    beside = np.minimum(difference[1], difference[lags - 1])
-    found = lags[(difference[lags] <= _ALIKE) & (difference[lags] <= 0.1 * beside) & (beside > 1e-6)]
-    return int(found[0]) if len(found) else None
-
-
-def _mean_squared_difference(rows: np.ndarray) -> Float[np.ndarray, " lags"]:
-    """Mean squared distance of rows by lag, in units of that of two rows drawn at random; by FFT, so any length will do."""
-    n = len(rows)
-    centred = rows - rows.mean(axis=0, dtype=np.float64)
-    products = np.zeros(n)
-    for left in range(0, rows.shape[1], _COLUMNS):
-        waves = np.fft.rfft(centred[:, left : left + _COLUMNS], 2 * n, axis=0)
-        products += np.fft.irfft((np.abs(waves) ** 2).sum(axis=1), 2 * n)[:n]
-    squares = np.concatenate([[0.0], np.cumsum(np.square(centred).sum(axis=1))])
-    lags = np.arange(n)
-    sums = squares[n - lags] + squares[n] - squares[lags] - 2 * products
-    scale = 2 * squares[n] / n
-    return sums / (n - lags) / scale if scale > 0 else np.zeros(n)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
 from milepost.diagnostics.findings.never_trained import read_tail
 
 _LEAST_ROWS = 64
 _RARE = 0.1
-_FALL = -0.6
-_LEVEL = 0.75
+_FALL = -0.4
+_LEVEL = 0.85
 _SMOOTH = 9
 
 
 @finding("MP202", "an undertrained tail")
 def check(facts: Facts) -> Verdict:
     """From counts: the rows that got less than a tenth of the gradients of the best row. Else norms that fall towards the
-    end of the trained rows (rank correlation below -0.6 over their second half) to less than 75 % of the first half's median.
+    end of the trained rows (rank correlation below -0.4 over their second half) to less than 85 % of the first half's median.
     """
     if facts.kind != "learned":
         return Verdict("not_applicable", "only learned rows of a sequence thin out towards the end")
@@ -30,8 +30,8 @@ def check(facts: Facts) -> Verdict:
     if len(norms) < _LEAST_ROWS:
         return Verdict("cannot_tell", f"needs {_LEAST_ROWS} trained rows, there are {len(norms)}")
     half = len(norms) // 2
-    level = float(np.median(norms[:half]))
-    end = float(np.median(norms[-max(4, len(norms) // 16) :]))
+    level = median_of(norms[:half])
+    end = median_of(norms[-max(4, len(norms) // 16) :])
     fall = _rank_correlation(norms[half:])
     got = (
         f"norm {end:.4g} at the end, {level:.4g} in the first half; rank correlation with position {fall:.2f}"
@@ -41,7 +41,7 @@ def check(facts: Facts) -> Verdict:
             return Verdict("cannot_tell", f"{got}; the last rows look random (MP201)")
         return Verdict("passed", got)
     padded = np.pad(norms, _SMOOTH // 2, mode="edge")
-    smooth = np.median(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH), axis=1)
+    smooth = np.sort(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH), axis=1)[:, _SMOOTH // 2]
     start = int(np.flatnonzero(smooth >= 0.9 * level)[-1]) + 1
     return Verdict(
         "tip", got, facts.where(range(start, len(norms))), "norms that stay level", _fix(facts, start)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -33,7 +34,7 @@ __all__ = [
     "MEASURED_ROWS",
     "MINIMUM_ROWS",
     "Measurement",
-    "centred_eigen",
+    "Sample",
     "cosines",
     "energy_by_frequency",
     "mean_by_distance",
@@ -70,11 +71,38 @@ class Measurement:
     reason: str | None = None
 
 
-def measure(rows: Float[np.ndarray, "rows dim"]) -> dict[str, Measurement]:
+class Sample:
+    """The first 512 positions of a table and what all measures of order need of them, each computed once.
+
+    The rows are scaled to a largest value of 1: all that reads them is free of scale, and squares must not overflow.
+    """
+
+    def __init__(self, rows: Float[np.ndarray, "rows dim"]) -> None:
+        first = np.asarray(rows[:MEASURED_ROWS], dtype=np.float64)
+        self.rows = first / (np.abs(first).max(initial=0.0) or 1.0)
+
+    @cached_property
+    def gram(self) -> Float[np.ndarray, "rows rows"]:
+        """``rows @ rows.T``."""
+        return self.rows @ self.rows.T
+
+    @cached_property
+    def eigen(self) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, "rows rows"]]:
+        """Eigenvalues, ascending, and vectors of the centred Gram matrix."""
+        return centred_eigen(self.gram)
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether rows differ by more than rounding."""
+        return bool(self.eigen[0][-1] > 1e-12 * np.trace(self.gram))
+
+
+def measure(rows: Float[np.ndarray, "rows dim"], sample: Sample | None = None) -> dict[str, Measurement]:
     """Every measure of a table's rows in the order of their positions (reserved and class rows left out).
 
     Args:
         rows: left untouched. More than 512: the norms read all, the others the first 512.
+        sample: of these rows, where the caller has use for it too.
 
     Returns:
         One ``Measurement`` a name of ``MINIMUM_ROWS``, in its order. Arithmetic is float64.
@@ -87,7 +115,7 @@ def measure(rows: Float[np.ndarray, "rows dim"]) -> dict[str, Measurement]:
             name: Measurement(None, "the table holds values that are not finite") for name in MINIMUM_ROWS
         }
     results = {}
-    compute = _measures(rows) if len(rows) else {}
+    compute = _measures(rows, sample or Sample(rows)) if len(rows) else {}
     for name, least in MINIMUM_ROWS.items():
         if len(rows) < least:
             results[name] = Measurement(None, f"needs at least {least} rows, there are {len(rows)}")
@@ -98,19 +126,11 @@ def measure(rows: Float[np.ndarray, "rows dim"]) -> dict[str, Measurement]:
     return results
 
 
-def _measures(rows: np.ndarray) -> dict[str, Callable[[], float | None]]:
+def _measures(rows: np.ndarray, sample: Sample) -> dict[str, Callable[[], float | None]]:
     norms = row_norms(rows)
-    first = np.asarray(rows[:MEASURED_ROWS], dtype=np.float64)
-    first = first / (
-        np.abs(first).max() or 1.0
-    )  # all that reads it is free of scale, and squares must not overflow
-    gram = first @ first.T
-    values, vectors = centred_eigen(gram)
-    # a table of equal rows has variance by rounding only
-    varies = values[-1] > 1e-12 * np.trace(gram)
 
     def of_spread(function: Callable[[], float | None]) -> Callable[[], float | None]:
-        return function if varies else lambda: None
+        return function if sample.varies else lambda: None
 
     return {
         "norm_mean": lambda: float(norms.mean()),
@@ -118,12 +138,12 @@ def _measures(rows: np.ndarray) -> dict[str, Callable[[], float | None]]:
         "norm_variation": lambda: float(norms.std(ddof=1) / norms.mean()) if norms.any() else None,
         "first_norm_z": lambda: norm_z(norms, 0),
         "last_norm_z": lambda: norm_z(norms, len(norms) - 1),
-        "neighbour_cosine": lambda: float(np.diagonal(cosines(gram), 1).mean()),
-        "order_accuracy": of_spread(lambda: order_accuracy(gram)),
-        "reverse_mapping_error": of_spread(lambda: reverse_mapping_error(gram, (values, vectors))),
-        "monotonicity": of_spread(lambda: monotonicity(gram)),
-        "toeplitz_share": lambda: toeplitz_share(gram),
-        "effective_rank": of_spread(lambda: effective_rank(values)),
-        "participation_ratio": of_spread(lambda: participation_ratio(values)),
-        "low_frequency_share": of_spread(lambda: low_frequency_share(energy_by_frequency(first))),
+        "neighbour_cosine": lambda: float(np.diagonal(cosines(sample.gram), 1).mean()),
+        "order_accuracy": of_spread(lambda: order_accuracy(sample.gram)),
+        "reverse_mapping_error": of_spread(lambda: reverse_mapping_error(sample.gram, sample.eigen)),
+        "monotonicity": of_spread(lambda: monotonicity(sample.gram)),
+        "toeplitz_share": lambda: toeplitz_share(sample.gram),
+        "effective_rank": of_spread(lambda: effective_rank(sample.eigen[0])),
+        "participation_ratio": of_spread(lambda: participation_ratio(sample.eigen[0])),
+        "low_frequency_share": of_spread(lambda: low_frequency_share(energy_by_frequency(sample.rows))),
     }

@@ -83,16 +83,17 @@ def _held_out(
     n, rank = len(values), int(np.count_nonzero(values))
     training = n - max(len(fold) for fold in folds)
     basis = vectors[:, n - rank :]
+    whole = rank == n - 1
     if rank + 1 <= training:
         matrix = np.eye(n) - basis @ basis.T - 1 / n
-    elif rank == n - 1:
+    elif whole:
         matrix = (basis / values[n - rank :]) @ basis.T
     else:  # neither: more directions than training rows, fewer than rows
         yield from (_fit(gram, position, fold) for fold in folds)
         return
     residual = matrix @ position
     for fold in folds:
-        block = matrix[np.ix_(fold, fold)]
+        block = matrix.take(fold, 0).take(fold, 1)
         if _is_singular(
             block
         ):  # the rest lacks a direction that only this fold has: the least-norm fit is needed
