@@ -15,6 +15,7 @@ from milepost.errors import MilepostError, OptionError
 # verb -> module with a `command`; the modules import nothing heavier than click
 VERBS = {
     "compare": "milepost.cli.compare",
+    "inspect": "milepost.cli.inspect",
 }
 
 

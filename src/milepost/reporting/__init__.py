@@ -1,10 +1,36 @@
-"""Result documents as pages and terminal tables; everything shown comes from the document alone."""
+"""Result documents as pages and terminal tables; everything shown comes from the document alone.
+
+Names are loaded when they are used: a terminal summary does not wait for what draws pages.
+"""
 
 from __future__ import annotations
 
-from milepost.reporting.page import render_compare_html
-from milepost.reporting.schemas import read_schema
-from milepost.reporting.summary import plain
-from milepost.reporting.terminal import print_compare
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = ["plain", "print_compare", "read_schema", "render_compare_html"]
+_PUBLIC = {
+    "plain": "milepost.reporting.summary",
+    "print_compare": "milepost.reporting.terminal",
+    "print_inspect": "milepost.reporting.inspect_terminal",
+    "read_schema": "milepost.reporting.schemas",
+    "render_compare_html": "milepost.reporting.page",
+}
+
+__all__ = sorted(_PUBLIC)
+
+if TYPE_CHECKING:
+    from milepost.reporting.inspect_terminal import print_inspect as print_inspect
+    from milepost.reporting.page import render_compare_html as render_compare_html
+    from milepost.reporting.schemas import read_schema as read_schema
+    from milepost.reporting.summary import plain as plain
+    from milepost.reporting.terminal import print_compare as print_compare
+
+
+def __getattr__(name: str) -> object:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'milepost.reporting' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
