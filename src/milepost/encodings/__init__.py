@@ -12,6 +12,7 @@ from milepost.encodings.base import (
     resolve,
 )
 from milepost.encodings.fire import FireBias
+from milepost.encodings.front import FrontShape, TokenAndPositionEmbedding
 from milepost.encodings.kerple import KerpleBias
 from milepost.encodings.learned import LearnedPositions
 from milepost.encodings.low_rank import LowRankPositions
@@ -29,6 +30,7 @@ __all__ = [
     "AlibiPositions",
     "Encoding",
     "FireBias",
+    "FrontShape",
     "Geometry",
     "KerpleBias",
     "LearnedPositions",
@@ -42,6 +44,7 @@ __all__ = [
     "ShiftedPositions",
     "SinusoidalPositions",
     "T5Bias",
+    "TokenAndPositionEmbedding",
     "XPos",
     "build",
     "build_positions",
