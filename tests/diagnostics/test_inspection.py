@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import milepost
 from milepost.errors import OptionError
@@ -183,3 +184,44 @@ def test_minilms_table_is_trained_throughout():
     assert table["metrics"]["order_accuracy"]["value"] > 0.99
     raised = {code for code, status in statuses(document).items() if status in ("issue", "tip")}
     assert raised == {"MP210"}  # its first row is five times as long as the others
+
+
+# model folders
+
+
+def write_model(folder, config, tensors):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+def test_the_start_of_rows_is_read_from_the_part_of_the_configuration_that_has_the_length(tmp_path, trained):
+    rows = trained(77, 64)
+    rows[40:] = 0.013 * np.random.default_rng(0).normal(size=(37, 64))
+    text = {"model_type": "clip_text_model", "max_position_embeddings": 77, "initializer_range": 0.013}
+    config = {"model_type": "clip", "text_config": text, "vision_config": {}, "initializer_range": 0.5}
+    model = write_model(tmp_path / "clip", config, {"text_model.embeddings.position_embedding.weight": rows})
+    table = inspect(model)["tables"][0]
+    found = {entry["code"]: entry for entry in table["findings"]}["MP201"]
+    assert (found["status"], found["where"]) == ("issue", "rows 40..76")
+    assert "as initialised (0.013 x" in found["got"]
+
+
+def test_a_model_without_a_table_says_how_it_knows_positions(tmp_path):
+    rows = np.ones((4, 4), np.float32)
+    model = write_model(tmp_path / "llama", {"model_type": "llama"}, {"model.embed_tokens.weight": rows})
+    document = inspect(model)
+    assert (document["positions_by"], document["tables"]) == ("rotary", [])
+
+
+def test_an_extended_model_is_compared_by_position_not_by_row(tmp_path, trained):
+    table = trained(64, 32)
+    reserved = np.zeros((2, 32), np.float32)
+    config = {"model_type": "opt", "max_position_embeddings": 64}
+    key = "model.decoder.embed_positions.weight"
+    before = write_model(tmp_path / "before", config, {key: np.concatenate([reserved, table])})
+    longer = np.concatenate([reserved + 1, table, table[:9]])
+    after = write_model(tmp_path / "after", config | {"max_position_embeddings": 73}, {key: longer})
+    compared = inspect(after, compare=before)["comparison"]["tables"][0]
+    assert (compared["same"]["count"], compared["added"]) == (64, 9)

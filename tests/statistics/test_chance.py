@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -58,3 +64,19 @@ def test_a_simulation_repeats_itself_and_leaves_out_what_is_refused():
     assert first == second != other
     assert first.keys() == {"mean"}
     assert first["mean"].high - first["mean"].low == pytest.approx(2 * 1.96 / np.sqrt(200), rel=0.5)
+
+
+def test_the_table_that_ships_is_what_its_script_makes(tmp_path):
+    script = Path(__file__).parents[2] / "benchmarks" / "make_chance_levels.py"
+    shipped = json.loads(files("milepost.statistics").joinpath("chance_levels.json").read_text("utf-8"))
+    out = tmp_path / "levels.json"
+    sizes = ["--rows", "16", "32", "--dims", "32", "64", "--draws", str(shipped["draws"])]
+    subprocess.run([sys.executable, script, "--out", out, *sizes], check=True)
+    made = json.loads(out.read_text("utf-8"))
+    assert made["measures"].keys() == shipped["measures"].keys()
+    for name, level in made["measures"].items():
+        for part in ("mean", "low", "high"):
+            expected = [row[:2] for row in shipped["measures"][name][part][:2]]
+            assert np.array(level[part], float) == pytest.approx(
+                np.array(expected, float), rel=2e-3, abs=1e-4, nan_ok=True
+            )
