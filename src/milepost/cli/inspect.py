@@ -49,7 +49,9 @@ def command(
     MODEL is a folder, a .safetensors file, a .npy table or a Hub id. Only headers and position tables are read; no
     model is built and torch is not imported.
     """
-    from milepost.cli.output import write
+    from milepost.cli.output import compute_alone, write
+
+    compute_alone()
     from milepost.diagnostics.inspection import inspect
 
     if max_header_bytes is not None:

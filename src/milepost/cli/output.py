@@ -1,11 +1,23 @@
-"""Writing what a verb made."""
+"""What verbs that read checkpoints share: one thread to compute with, and writing what was made."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
+
+
+def compute_alone() -> None:
+    """Let numpy compute on one thread, in a process that has not loaded it yet, unless the user says otherwise.
+
+    Tables are small: a second thread saves nothing, and on a busy machine threads that wait for each other take
+    several times as long.
+    """
+    if "numpy" not in sys.modules:
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def write(files: Mapping[str, bytes], *, quiet: bool) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from milepost.diagnostics.measures import (
     Sample,
@@ -15,6 +14,9 @@ from milepost.diagnostics.measures import (
     nearest_rows,
     row_norms,
 )
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 SIDE = 64
 POINTS = 512

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from milepost.errors import DataError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 LEVEL = 0.05  # two-sided error rate of every test and one minus the coverage of every interval
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from milepost.diagnostics.finding import Finding, Status
 from milepost.diagnostics.findings.period import tile_period
 from milepost.diagnostics.measures import row_norms
 from milepost.statistics.chance import ChanceLevel
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 # Relative size of rounding, by stored dtype; 8-bit formats round too coarsely for the tests that need it.
 _ROUNDING = {"F64": 2.0**-24, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _LEAST = 16  # rows and dimensions
 _WINDOW, _LONGEST = 96, 256

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from milepost.diagnostics.measures.mapping import centred_eigen, reverse_mapping_error
 from milepost.diagnostics.measures.norms import norm_z, row_norms
@@ -29,6 +29,9 @@ from milepost.diagnostics.measures.spectrum import (
     low_frequency_share,
     participation_ratio,
 )
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = [
     "MEASURED_ROWS",

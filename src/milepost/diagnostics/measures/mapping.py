@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
 FOLDS = 5
 # Directions of less than 1e-9 of the strongest one's variance are dropped: below that a float64 Gram matrix of a very smooth table

@@ -5,10 +5,14 @@ All four read the Gram matrix ``rows @ rows.T``, float64, which is built once fo
 
 from __future__ import annotations
 
-import numpy as np
-from jaxtyping import Float, Int
+from typing import TYPE_CHECKING
 
-Gram = Float[np.ndarray, "rows rows"]
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    Gram = Float[np.ndarray, "rows rows"]
 
 
 def cosines(gram: Gram) -> Gram:
