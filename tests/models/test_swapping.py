@@ -112,6 +112,16 @@ def test_stock_positions_ignore_left_pads_as_the_family_does(make, tokens):
     assert difference.abs().max() > 0.1
 
 
+def test_a_sequence_that_begins_with_a_token_keeps_the_familys_positions(make, tokens):
+    mask = torch.ones_like(tokens)
+    mask[0, :4] = 0  # left pads: this sequence counts real tokens
+    mask[1, 3:5] = 0  # a hole and right pads: these do not
+    mask[2, 9:] = 0
+    stock, swapped = make(), swap(make(), "learned")
+    wanted, got = logits(stock, tokens, attention_mask=mask), logits(swapped, tokens, attention_mask=mask)
+    assert torch.equal(got[1:], wanted[1:]) and not torch.equal(got[0, 4:], wanted[0, 4:])
+
+
 @pytest.mark.parametrize("encoding", RELATIVE)
 def test_a_shift_of_all_positions_changes_nothing(make, tokens, encoding):
     model = swap(make(), encoding)
