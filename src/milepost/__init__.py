@@ -14,6 +14,7 @@ _PUBLIC = {
     "LearnedPositions": "milepost.encodings",
     "MilepostError": "milepost.errors",
     "compare": "milepost.comparison",
+    "doctor": "milepost.diagnostics.doctor",
     "inspect": "milepost.diagnostics.inspection",
     "load": "milepost.models",
     "swap": "milepost.models",
@@ -23,6 +24,7 @@ __all__ = sorted(["__version__", *_PUBLIC])
 
 if TYPE_CHECKING:
     from milepost.comparison import compare as compare
+    from milepost.diagnostics.doctor import doctor as doctor
     from milepost.diagnostics.inspection import inspect as inspect
     from milepost.encodings import LearnedPositions as LearnedPositions
     from milepost.errors import MilepostError as MilepostError

@@ -1,0 +1,111 @@
+"""MP318 and MP319: lengths of models without a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from milepost.diagnostics.doctor.case import Case, Outcome, check, count, place, shown
+from milepost.diagnostics.doctor.limits import TOKENIZER, TOKENIZER_DATA, rope_parts
+
+_ORIGINAL = "original_max_position_embeddings"
+_LENGTH = "max_position_embeddings"
+_WANT_ORIGINAL = ("yarn", "longrope", "llama3")
+# llama3 scales by wavelength, longrope by lists: factor times original is no limit of theirs
+_REACH = ("yarn",)
+
+
+@check("MP318", "rope scaling against the configured length")
+def rope_scaling(case: Case) -> Iterator[Outcome]:
+    """Scaled from which length, by how much, and what the configuration claims in the end."""
+    seen = False
+    for path, part in rope_parts(case.checkpoint.config):
+        old, new = part.get("rope_scaling"), part.get("rope_parameters")
+        if isinstance(old, Mapping) and isinstance(new, Mapping) and old and new and dict(old) != dict(new):
+            yield Outcome(
+                "issue",
+                "rope_scaling and rope_parameters differ; transformers takes rope_scaling",
+                place(case.config_file, *path, "rope_scaling"),
+                "one of them",
+                "remove the wrong one",
+            )
+        name = "rope_scaling" if isinstance(old, Mapping) and old else "rope_parameters"
+        for inner, settings in _settings(part.get(name)):
+            seen = True
+            yield from _check_settings(case, part, settings, (*path, name, *inner))
+    if not seen:
+        yield Outcome("not_applicable", "no rope parameters")
+
+
+@check("MP319", "a tokenizer that lets more through than the model claims")
+def past_claimed(case: Case) -> Iterator[Outcome]:
+    """Without a table nothing fails past the configured length; quality does."""
+    claimed, limit = case.limit("configured"), case.limit("tokenizer")
+    has_tokenizer = TOKENIZER in case.documents or TOKENIZER_DATA in case.documents
+    if case.text_table or not claimed or not has_tokenizer:
+        yield Outcome(
+            "not_applicable", "a table sets the limit, or none is claimed, or there is no tokenizer"
+        )
+    elif limit is None or limit > claimed:
+        got = f"= {limit}" if limit else f"{case.limits['tokenizer'].note}"
+        yield Outcome(
+            "tip",
+            f"model_max_length {got}; {case.limits['configured'].where} = {claimed}",
+            place(TOKENIZER, "model_max_length"),
+            f"at most {claimed}",
+            "cut texts there, or be sure that the model holds up beyond",
+        )
+
+
+def _settings(value: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The parameters, or those of each kind of layer."""
+    if not isinstance(value, Mapping) or not value:
+        return
+    nested = [(str(name), inner) for name, inner in value.items() if isinstance(inner, Mapping)]
+    for name, inner in nested:
+        yield (name,), inner
+    if not nested:
+        yield (), value
+
+
+def _check_settings(
+    case: Case, part: Mapping[str, Any], settings: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[Outcome]:
+    kind = settings.get("rope_type", settings.get("type", "default"))
+    length = count(part.get(_LENGTH))
+    original = count(settings.get(_ORIGINAL, part.get(_ORIGINAL)))
+    factor = settings.get("factor")
+    where = place(case.config_file, *path)
+    if factor is not None and (
+        isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor < 10**20
+    ):
+        yield Outcome(
+            "issue", f"factor = {shown(factor)}", f"{where}.factor", "a number of at least 1", "correct it"
+        )
+        return
+    if kind in _WANT_ORIGINAL and original is None:
+        yield Outcome(
+            "tip",
+            f"{kind} without {_ORIGINAL}: {_LENGTH} = {length} is taken for the length before scaling",
+            where,
+            f"{_ORIGINAL} = the length before scaling",
+            "state it",
+        )
+    if original is None or length is None:
+        return
+    if length < original:
+        yield Outcome(
+            "issue",
+            f"{_LENGTH} = {length}, yet {_ORIGINAL} = {original}",
+            where,
+            f"{_LENGTH} of at least {original}",
+            "correct the one that is wrong",
+        )
+    elif kind in _REACH and factor and length > original * factor:
+        yield Outcome(
+            "issue",
+            f"{_LENGTH} = {length}, yet {_ORIGINAL} x factor = {original} x {factor:g} = {original * factor:g}",
+            where,
+            f"{_LENGTH} of at most {original * factor:g}",
+            "raise the factor, or lower the length",
+        )

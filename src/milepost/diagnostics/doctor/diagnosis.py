@@ -1,0 +1,77 @@
+"""The verb ``doctor``: every place where a length lives in a model's folder, and where they disagree."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from milepost.diagnostics.doctor import checks  # noqa: F401  (enters the checks)
+from milepost.diagnostics.doctor.case import Case, run_checks
+from milepost.diagnostics.doctor.reading import read_case
+from milepost.diagnostics.doctor.text import measure_text
+from milepost.errors import OptionError
+from milepost.tables import MAX_HEADER_BYTES
+
+SCHEMA_VERSION = 1
+
+
+def doctor(
+    model: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    text: str | os.PathLike[str] | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+    max_header_bytes: int = MAX_HEADER_BYTES,
+    allow_pickle: bool = False,
+) -> dict[str, Any]:
+    """Read all limits of a model and hold them against each other; nothing is built or written, torch is not imported.
+
+    Args:
+        model: a folder, a ``.safetensors`` file with its JSON files beside it, or a Hub id.
+        revision: of a Hub id.
+        text: a file with one text a line: says how much of it each limit cuts.
+        tokenizer: the folder whose ``tokenizer.json`` counts; the model's own without it.
+        max_header_bytes: longer headers are refused.
+        allow_pickle: let torch's ``weights_only`` loader read ``.bin`` and ``.pt``.
+
+    Returns:
+        The document of ``schemas/doctor.json``: ``limits`` (each with value, where it stands and a note), ``tables``, ``findings``,
+        ``changes`` (what ``apply_fixes`` would write) and ``text`` (None without that option).
+
+    Raises:
+        MilepostError: what ``milepost.tables.read`` raises. UnsafeFile: MP130, also for malformed JSON files.
+        OptionError: MP105, for a bare table, or ``tokenizer`` without ``text``. MissingExtra: MP106, ``text`` without tokenizers.
+    """
+    if tokenizer is not None and text is None:
+        raise OptionError("a tokenizer counts a text", got="no text", fix="add --text FILE")
+    case = read_case(model, revision=revision, max_header_bytes=max_header_bytes, allow_pickle=allow_pickle)
+    findings, changes = run_checks(case)
+    checkpoint = case.checkpoint
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": checkpoint.source,
+        "family": checkpoint.family.name if checkpoint.family else None,
+        "model_type": checkpoint.model_type,
+        "positions_by": checkpoint.positions_by,
+        "limits": {name: limit.document() for name, limit in case.limits.items()},
+        "tables": _tables(case),
+        "findings": [finding.document() for finding in findings],
+        "changes": [change.document() for change in changes],
+        "text": None if text is None else measure_text(text, tokenizer or model, case.limits),
+    }
+
+
+def _tables(case: Case) -> list[dict[str, Any]]:
+    return [
+        {
+            "key": table.key,
+            "role": table.role,
+            "kind": table.kind,
+            "allocated": len(table.rows),
+            "usable": table.usable_length,
+            "first_row": table.first_row,
+            "expected_rows": table.expected_rows,
+            "length_field": table.length_field,
+        }
+        for table, _ in case.placed
+    ]

@@ -1,0 +1,143 @@
+"""Changes of JSON fields: planned from a report, applied all or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from milepost.diagnostics.doctor.case import Change, dig, run_checks
+from milepost.diagnostics.doctor.editing import replace_value
+from milepost.diagnostics.doctor.reading import OBJECTS, locate, read_case
+from milepost.errors import DataError, FolderError, OptionError
+from milepost.tables import Folder, parse_json
+
+_FILES = frozenset(OBJECTS) | {"tokenizer.json"}
+
+
+def plan_fixes(report_or_model: Mapping[str, Any] | str | os.PathLike[str]) -> list[Change]:
+    """The changes that mend what can be mended safely: JSON fields of issues, no tensors.
+
+    Args:
+        report_or_model: what ``doctor`` returned, or a model to look at.
+
+    Raises:
+        OptionError: MP105, for a report without changes in it. MilepostError: as ``doctor``.
+
+    >>> plan_fixes({"changes": [{"file": "config.json", "field": "n_ctx", "old": 8, "new": 16}]})[0].new
+    16
+    """
+    if not isinstance(report_or_model, Mapping):
+        return run_checks(read_case(report_or_model))[1]
+    try:
+        return [Change(**change) for change in report_or_model["changes"]]
+    except (KeyError, TypeError):
+        raise OptionError(
+            "this is no report of doctor", got="no changes in it", fix="give what doctor returned"
+        ) from None
+
+
+def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> list[str]:
+    """Write the changes into the model's JSON files.
+
+    Guarantee: all changes are checked before the first file is written; each file is written beside, flushed to disk and
+    renamed into place with its mode kept, so it is always the old or the new one, whole. Every other byte of it stays.
+    Nothing is written through a link, nor into a Hub cache.
+
+    Args:
+        model: a local folder.
+        changes: from ``plan_fixes``.
+
+    Returns:
+        The names of the files that were written.
+
+    Raises:
+        OptionError: MP105, for anything but a folder. FolderError: MP107, for links, a Hub cache, and folders that cannot be
+            written. DataError: MP110, when a file no longer holds what the plan says. UnsafeFile: MP130.
+    """
+    located = locate(model)
+    if located is None:
+        raise OptionError(
+            "only a local folder can be mended", got=ascii(os.fspath(model)), fix="download the model first"
+        )
+    folder = located.resolve()
+    texts: dict[str, str] = {}
+    for change in changes:
+        texts[change.file] = _edit(folder, change, texts.get(change.file))
+    written = {}
+    try:
+        for name, text in texts.items():
+            written[name] = _write_beside(folder / name, text)
+        for name in list(written):
+            Path(written[name]).replace(folder / name)
+            del written[name]
+        _flush_folder(folder)
+    except OSError as error:
+        raise FolderError(
+            "the folder cannot be written",
+            got=error.strerror or type(error).__name__,
+            fix="check its permissions",
+        ) from None
+    finally:
+        for left in written.values():
+            with contextlib.suppress(OSError):
+                Path(left).unlink()
+    return list(texts)
+
+
+def _edit(folder: Path, change: Change, text: str | None) -> str:
+    if change.file not in _FILES:
+        raise OptionError(
+            "this file is not mended", got=ascii(change.file), fix=f"known: {', '.join(sorted(_FILES))}"
+        )
+    path = folder / change.file
+    if any(part.name == "snapshots" and part.parent.name.startswith("models--") for part in folder.parents):
+        raise FolderError(
+            "a Hub cache is not written into", got=ascii(str(folder)), fix="copy the model to a folder"
+        )
+    if path.is_symlink():
+        raise FolderError(
+            "a link is not written through", got=ascii(change.file), fix="copy the file into the folder"
+        )
+    if text is None:
+        with Folder(folder) as source:
+            text = source.read(change.file, 0, source.size(change.file)).decode("utf-8", errors="strict")
+    fields = change.field.split(".")
+    now = dig(parse_json(text.encode(), change.file), fields)
+    if now != change.old or type(now) is not type(change.old):
+        raise DataError(
+            f"{change.file} no longer holds what the plan says",
+            got=f"{change.field} = {ascii(now)[:80]}, not {ascii(change.old)[:80]}",
+            fix="plan again",
+        )
+    text = replace_value(text, fields, change.new)
+    assert dig(parse_json(text.encode(), change.file), fields) == change.new
+    return text
+
+
+def _write_beside(path: Path, text: str) -> str:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(text.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(stat.S_IMODE(path.stat().st_mode))
+    except BaseException:
+        Path(name).unlink()
+        raise
+    return name
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new names last; where folders cannot be opened (Windows) the system sees to it."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

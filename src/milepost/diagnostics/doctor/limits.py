@@ -1,0 +1,165 @@
+"""Every length that a model's folder states, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from milepost.diagnostics.doctor.case import Case, Limit, count, dig, place
+from milepost.tables import PositionTable
+
+TOKENIZER = "tokenizer_config.json"
+TOKENIZER_DATA = "tokenizer.json"
+SENTENCE = "sentence_bert_config.json"
+GENERATION = "generation_config.json"
+RECORD = "milepost"
+"""The object in ``config.json`` where Milepost keeps ``trained_length`` and ``tuned_length``."""
+
+
+def measure_limits(case: Case) -> dict[str, Limit]:
+    """All limits: those of the table that reads text (or the first table), then those of the files.
+
+    Returns:
+        ``allocated`` (rows), ``usable``, ``configured``, ``trained``, ``tuned``, ``tokenizer``, ``truncation``,
+        ``sentence_transformers``, ``generation``.
+    """
+    table = case.text_table or next((table for table, _ in case.placed), None)
+    limits = _of_table(case, table)
+    limits["tokenizer"] = _tokenizer(case)
+    limits["truncation"] = _stated(case, TOKENIZER_DATA, "truncation", "max_length")
+    limits["sentence_transformers"] = _sentence_transformers(case, limits["tokenizer"])
+    limits["generation"] = _generation(case)
+    limits["trained"] = _trained(case, table)
+    limits["tuned"] = _tuned(case, limits)
+    order = (
+        "allocated", "usable", "configured", "trained", "tuned", "tokenizer", "truncation", "sentence_transformers",
+        "generation",
+    )  # fmt: skip
+    return {name: limits[name] for name in order}
+
+
+def rope_parts(config: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """The parts of a configuration that may speak of rotary positions, with the path to each."""
+    yield (), config
+    inner = config.get("text_config")
+    if isinstance(inner, Mapping):
+        yield ("text_config",), inner
+
+
+def _of_table(case: Case, table: PositionTable | None) -> dict[str, Limit]:
+    if table is None:
+        order = case.checkpoint.positions_by
+        none = f"no position table: positions by {order}"
+        return {
+            "allocated": Limit(None, "", none),
+            "usable": Limit(None, "", none),
+            "configured": _claimed(case),
+        }
+    where = f"{_file_of(case, table)}: {table.key}"
+    positions = table.usable_length
+    note = f"positions start at row {table.first_row}" if table.first_row else ""
+    configured = Limit(None, "", "the configuration does not say")
+    if table.length_field and case.config_file:
+        path = table.length_field.split(".")
+        stated = dig(case.checkpoint.config, path)
+        what = "pixels" if table.kind == "patches" else ""
+        configured = Limit(count(stated), place(case.config_file, *path), what or _unread(stated))
+    return {
+        "allocated": Limit(len(table.rows), where, "rows"),
+        "usable": Limit(positions, where, note),
+        "configured": configured,
+    }
+
+
+def _file_of(case: Case, table: PositionTable) -> str:
+    entry = case.checkpoint.tensors.get(table.key)
+    return entry.file if entry else case.checkpoint.source
+
+
+def _claimed(case: Case) -> Limit:
+    for path, part in rope_parts(case.checkpoint.config):
+        for name in (
+            "max_position_embeddings",
+            "n_positions",
+            "max_sequence_length",
+            "seq_length",
+            "max_seq_len",
+        ):
+            if count(part.get(name)) is not None:
+                return Limit(
+                    count(part[name]), place(case.config_file, *path, name), "not enforced by a table"
+                )
+    return Limit(None, "", "the configuration does not say")
+
+
+def _stated(case: Case, file: str, *path: str) -> Limit:
+    if file not in case.documents:
+        return Limit(None, "", f"no {file}")
+    value = case.value(file, *path)
+    return Limit(count(value), place(file, *path), _unread(value))
+
+
+def _unread(value: object) -> str:
+    if value is None:
+        return "not set"
+    if count(value) is not None:
+        return ""
+    large = isinstance(value, int | float) and not isinstance(value, bool) and value >= 10**20
+    return "no limit" if large else "not a length"
+
+
+def _tokenizer(case: Case) -> Limit:
+    if TOKENIZER not in case.documents and TOKENIZER_DATA in case.documents:
+        return Limit(None, "", f"no {TOKENIZER}, so no limit")
+    # max_len is what tokenizers before 2020 wrote; transformers still reads it
+    name = "max_len" if case.value(TOKENIZER, "model_max_length") is None else "model_max_length"
+    found = _stated(case, TOKENIZER, name)
+    return found if found.value is not None else _stated(case, TOKENIZER, "model_max_length")
+
+
+def _sentence_transformers(case: Case, tokenizer: Limit) -> Limit:
+    if "modules.json" not in case.documents and SENTENCE not in case.documents:
+        return Limit(None, "", "no sentence-transformers model")
+    found = _stated(case, SENTENCE, "max_seq_length")
+    if found.value is None and tokenizer.value is not None:
+        return Limit(tokenizer.value, tokenizer.where, "sentence-transformers takes the tokenizer's")
+    return found
+
+
+def _generation(case: Case) -> Limit:
+    file = GENERATION if GENERATION in case.documents else case.config_file
+    return _stated(case, file, "max_length") if file else Limit(None, "", f"no {GENERATION}")
+
+
+def _trained(case: Case, table: PositionTable | None) -> Limit:
+    if table is not None and table.trained_counts is not None:
+        seen = np.flatnonzero(table.trained_counts[table.first_row :] > 0)
+        last = int(seen[-1]) + 1 if len(seen) else 0
+        return Limit(
+            last, f"{_file_of(case, table)}: trained_counts", "the last position that got a gradient"
+        )
+    recorded = _stated(case, case.config_file, RECORD, "trained_length")
+    if recorded.value is not None:
+        return recorded
+    if table is None:
+        for path, part in rope_parts(case.checkpoint.config):
+            for names in (("rope_parameters",), ("rope_scaling",), ()):
+                name = (*names, "original_max_position_embeddings")
+                if (length := count(dig(part, name))) is not None:
+                    return Limit(length, place(case.config_file, *path, *name), "as the configuration claims")
+        return Limit(None, "", "no file says")
+    return Limit(None, "", "no file says; milepost inspect looks at the rows")
+
+
+def _tuned(case: Case, limits: Mapping[str, Limit]) -> Limit:
+    """The most explicit statement of the length seen in fine-tuning; shorter ones are in its note."""
+    usable = limits["usable"].value
+    candidates = [_stated(case, case.config_file, RECORD, "tuned_length"), limits["sentence_transformers"]]
+    candidates += [limits["truncation"]]
+    known = [found for found in candidates if found.value and (usable is None or found.value <= usable)]
+    if not known:
+        return Limit(None, "", "no file says")
+    others = [f"{found.where} says {found.value}" for found in known[1:] if found.value != known[0].value]
+    return Limit(known[0].value, known[0].where, "; ".join(others))

@@ -1,0 +1,148 @@
+"""From a model's folder or Hub id to a case."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from milepost.diagnostics.doctor.case import Case, Twin, dig
+from milepost.diagnostics.doctor.editing import members
+from milepost.diagnostics.doctor.limits import measure_limits
+from milepost.diagnostics.doctor.twins import find_twins
+from milepost.errors import OptionError, UnsafeFile
+from milepost.tables import INDEX, MAX_HEADER_BYTES, Checkpoint, Folder, HubModel, parse_json, read, recognise
+from milepost.tables.files import check_name
+
+OBJECTS = (
+    "config.json",
+    "open_clip_config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "sentence_bert_config.json",
+    "preprocessor_config.json",
+    INDEX,
+)
+_HEAD_BYTES = 128 * 1024
+
+
+def read_case(
+    model: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    max_header_bytes: int = MAX_HEADER_BYTES,
+    allow_pickle: bool = False,
+) -> Case:
+    """Read everything that the checks look at; what is malformed is refused, what is missing is left out.
+
+    Raises:
+        MilepostError: what ``milepost.tables.read`` raises. OptionError: MP105, for a bare table.
+    """
+    located = locate(model)
+    checkpoint = read(
+        model if located is None else located,
+        revision=revision,
+        max_header_bytes=max_header_bytes,
+        allow_pickle=allow_pickle,
+    )
+    keys = checkpoint.weight_map or checkpoint.tensors
+    matches = {match.key: match for match in recognise(checkpoint.config, keys)[2]}
+    with _opened(checkpoint) as source:
+        documents = _read_documents(source)
+        twins: tuple[Twin, ...] = find_twins(source, checkpoint)
+    if located is not None and located != Path(model).expanduser():
+        with Folder(Path(model).expanduser()) as outer:
+            documents["modules.json"] = _read_modules(outer)
+    case = Case(
+        checkpoint=replace(checkpoint, source=os.fspath(model)),
+        placed=tuple((table, matches[table.key]) for table in checkpoint.tables),
+        documents=documents,
+        twins=twins,
+    )
+    return replace(case, limits=measure_limits(case))
+
+
+def locate(model: str | os.PathLike[str]) -> Path | None:
+    """The folder of the Transformer: a sentence-transformers model may keep it one folder below (``0_Transformer``).
+
+    Returns:
+        None for anything but a local folder.
+
+    Raises:
+        UnsafeFile: MP130, when ``modules.json`` names a folder outside the model's.
+    """
+    root = Path(model).expanduser()
+    if not root.is_dir():
+        return None
+    if not (root / "modules.json").is_file():
+        return root
+    with Folder(root) as folder:
+        modules = _read_modules(folder)["modules"]
+    for module in modules:
+        path = dig(module, ("path",))
+        if str(dig(module, ("type",))).endswith(".Transformer") and isinstance(path, str) and path:
+            check_name(path)
+            inside = root / path
+            if not inside.resolve().is_relative_to(root.resolve()):
+                raise UnsafeFile(
+                    "modules.json names a folder outside the model's",
+                    got=ascii(path[:80]),
+                    fix="do not use it",
+                )
+            return inside if inside.is_dir() else root
+    return root
+
+
+@contextmanager
+def _opened(checkpoint: Checkpoint) -> Iterator[Folder | HubModel]:
+    if checkpoint.kind == "npy":
+        raise OptionError(
+            "a bare table has no folder to check", got=ascii(checkpoint.source), fix="use milepost inspect"
+        )
+    if checkpoint.folder is None:
+        with HubModel(checkpoint.source, checkpoint.commit) as remote:
+            yield remote
+    else:
+        with Folder(Path(checkpoint.folder)) as folder:
+            yield folder
+
+
+def _read_documents(source: Folder | HubModel) -> dict[str, Mapping[str, Any]]:
+    documents: dict[str, Mapping[str, Any]] = {
+        name: source.read_json(name) for name in OBJECTS if name in source.names
+    }
+    if "tokenizer.json" in source.names:
+        documents["tokenizer.json"] = _read_tokenizer(source)
+    if "modules.json" in source.names:
+        documents["modules.json"] = _read_modules(source)
+    return documents
+
+
+def _read_tokenizer(source: Folder | HubModel) -> dict[str, Any]:
+    """Truncation and padding; over a network only the head of the file, where the tokenizers library writes them."""
+    name, wanted = "tokenizer.json", ("truncation", "padding")
+    found: dict[str, Any] = {}
+    if source.kind == "hub" and source.size(name) > _HEAD_BYTES:
+        text = source.read(name, 0, _HEAD_BYTES).decode("utf-8", errors="replace")
+        try:
+            for member, _, begin, end in members(text):
+                if member in wanted:
+                    found |= parse_json(f'{{"{member}": {text[begin:end]}}}'.encode(), name)
+                if len(found) == len(wanted):
+                    return found
+        except (ValueError, RecursionError):
+            pass  # the head ends in the middle of something: read it all
+    whole = source.read_json(name)
+    return {member: whole[member] for member in wanted if member in whole}
+
+
+def _read_modules(source: Folder | HubModel) -> dict[str, Any]:
+    """The one file that holds a list, read by the rules for all others."""
+    raw = source.read("modules.json", 0, min(source.size("modules.json"), 1_000_000))
+    modules = parse_json(b'{"modules": ' + raw.removeprefix(b"\xef\xbb\xbf") + b"}", "modules.json")[
+        "modules"
+    ]
+    return {"modules": modules if isinstance(modules, list) else []}
