@@ -14,13 +14,19 @@ _PUBLIC = {
     "print_inspect": "milepost.reporting.inspect_terminal",
     "read_schema": "milepost.reporting.schemas",
     "render_compare_html": "milepost.reporting.page",
+    "render_doctor_html": "milepost.reporting.page",
+    "render_inspect_html": "milepost.reporting.page",
+    "render_inspect_png": "milepost.reporting.inspect_figures",
 }
 
 __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
+    from milepost.reporting.inspect_figures import render_inspect_png as render_inspect_png
     from milepost.reporting.inspect_terminal import print_inspect as print_inspect
     from milepost.reporting.page import render_compare_html as render_compare_html
+    from milepost.reporting.page import render_doctor_html as render_doctor_html
+    from milepost.reporting.page import render_inspect_html as render_inspect_html
     from milepost.reporting.schemas import read_schema as read_schema
     from milepost.reporting.summary import plain as plain
     from milepost.reporting.terminal import print_compare as print_compare

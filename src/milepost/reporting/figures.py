@@ -25,6 +25,7 @@ from milepost.reporting.svg import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 _MARKERS = "os^DvPX*"
 _DASHES = ((), (5, 1.5), (1.2, 1.2), (7, 1.5, 1.2, 1.5), (3, 1), (9, 2), (4, 1, 1, 1, 1, 1), (1, 2))
@@ -149,28 +150,9 @@ def learned_table(name: str, picture: Mapping[str, Any], index: int) -> Drawing:
     norms = np.array([_or_nan(value) for value in picture["norms"]], dtype=float)
     rows = picture["rows"]
     with own_settings():
-        import matplotlib
-
         height = 306.0
         figure = new_figure(_WIDTH, height)
-        square = figure.add_axes((52 / _WIDTH, 42 / height, 240 / _WIDTH, 240 / height))
-        image = square.imshow(
-            cosine,
-            cmap=matplotlib.colormaps["RdBu_r"],
-            vmin=-1,
-            vmax=1,
-            interpolation="none",
-            extent=(-0.5, rows - 0.5, rows - 0.5, -0.5),
-        )
-        square.set(xlabel="row", ylabel="row")
-        square.grid(False)
-        scale = figure.colorbar(
-            image,
-            cax=figure.add_axes((306 / _WIDTH, 42 / height, 12 / _WIDTH, 240 / height)),
-            ticks=[-1, 0, 1],
-        )
-        scale.ax.set_title("cosine", color=MUTED, fontsize=12, loc="left", pad=8)
-        scale.outline.set_visible(False)
+        square = cosine_square(figure, cosine, rows, "row", height)
         profile = figure.add_axes((440 / _WIDTH, 42 / height, 400 / _WIDTH, 240 / height))
         at = np.linspace(0, rows - 1, len(norms)) if len(norms) else norms
         profile.plot(at, norms, color=ACCENT, marker="o", markersize=3.5, linewidth=1.2, clip_on=False)
@@ -185,6 +167,28 @@ def learned_table(name: str, picture: Mapping[str, Any], index: int) -> Drawing:
             description=_describe_table(cosine, norms, rows),
         )
     return Drawing(svg, name)
+
+
+def cosine_square(figure: FigureBase, cosine: np.ndarray, rows: int, unit: str, height: float) -> Axes:
+    """Draw a similarity map of ``rows`` rows on the left of a figure so many pixels high, its scale beside it."""
+    import matplotlib
+
+    square = figure.add_axes((52 / _WIDTH, 42 / height, 240 / _WIDTH, 240 / height))
+    image = square.imshow(
+        cosine,
+        cmap=matplotlib.colormaps["RdBu_r"],
+        vmin=-1,
+        vmax=1,
+        interpolation="none",
+        extent=(-0.5, rows - 0.5, rows - 0.5, -0.5),
+    )
+    square.set(xlabel=unit, ylabel=unit)
+    square.grid(False)
+    bar = figure.add_axes((306 / _WIDTH, 42 / height, 12 / _WIDTH, 240 / height))
+    scale = figure.colorbar(image, cax=bar, ticks=[-1, 0, 1])
+    scale.ax.set_title("cosine", color=MUTED, fontsize=12, loc="left", pad=8)
+    scale.outline.set_visible(False)
+    return square
 
 
 def _describe_table(cosine: np.ndarray, norms: np.ndarray, rows: int) -> str:

@@ -125,9 +125,19 @@ def inspect_headline(document: Mapping[str, Any]) -> str:
     return f"{len(tables)} position {plural('table', len(tables))}: {found}"
 
 
+def doctor_headline(document: Mapping[str, Any]) -> str:
+    """The first sentence of a ``doctor`` result.
+
+    >>> doctor_headline({"findings": [{"status": "passed"}]})
+    'Every place agrees: no issue found'
+    """
+    found = tally(document["findings"])
+    return f"Every place agrees: {found}" if found == "no issue found" else found[0].upper() + found[1:]
+
+
 def describe_model(document: Mapping[str, Any]) -> str:
     """Where the tables come from, on one line."""
-    family, kind = document["family"], document["model_type"]
+    family, kind = document["family"], document.get("model_type")
     named = f"family {family}" if family else "no family"
     return f"{document['source']} · {named}{f', model type {kind}' if kind and kind != family else ''}"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from milepost.reporting import figures, summary
+from milepost.reporting import figures, findings, inspect_figures, summary
 from milepost.reporting.summary import VERDICTS, CompareSummary
 
 _MOST_CELLS = 32
@@ -52,6 +52,65 @@ def render_compare_html(result: Mapping[str, Any]) -> str:
     )
 
 
+def render_inspect_html(result: Mapping[str, Any]) -> str:
+    """Render an ``inspect`` document as one HTML page, under the promises of `render_compare_html`.
+
+    Args:
+        result: the document that ``inspect`` returns, as in ``schemas/inspect.json``. Left untouched.
+
+    Returns:
+        The page, to be written as UTF-8.
+
+    Raises:
+        MissingExtra: MP106, when matplotlib, which draws the figures, is not installed.
+    """
+    document = summary.clean(result)
+    tables = [_table_view(table, index) for index, table in enumerate(document["tables"])]
+    pairs = document["comparison"]["tables"] if document["comparison"] else []
+    return render_page(
+        "inspect.html.j2",
+        document=document,
+        headline=findings.inspect_headline(document),
+        model=findings.describe_model(document),
+        tables=tables,
+        changes=[(pair, inspect_figures.draw_change(pair, f"change-{k}")) for k, pair in enumerate(pairs)],
+    )
+
+
+def _table_view(table: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """A table with its figures and with the numbers behind them."""
+    view = {**table, "facts": findings.describe_table(table)}
+    if not table["pictures"]:
+        return view
+    drawings = {
+        name: draw(table, f"{name}-{index}")
+        for name, draw in (
+            ("similarity", inspect_figures.draw_similarity),
+            ("order", inspect_figures.draw_order),
+            ("spectrum", inspect_figures.draw_spectrum),
+        )
+    }
+    return {**view, "drawings": drawings, "reduced": _reduced(table["pictures"]["cosine_map"]["values"])}
+
+
+def render_doctor_html(result: Mapping[str, Any]) -> str:
+    """Render a ``doctor`` document as one HTML page, under the promises of `render_compare_html`.
+
+    Args:
+        result: the document that ``doctor`` returns, as in ``schemas/doctor.json``. Left untouched.
+
+    Returns:
+        The page, to be written as UTF-8.
+    """
+    document = summary.clean(result)
+    return render_page(
+        "doctor.html.j2",
+        document=document,
+        headline=findings.doctor_headline(document),
+        model=findings.describe_model(document),
+    )
+
+
 def render_page(template: str, **context: Any) -> str:
     """Fill one of the package's templates; all of them share one layout, style and security policy."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -74,7 +133,13 @@ def render_page(template: str, **context: Any) -> str:
         inline=_inline,
         breakable=lambda name: Markup(escape(name).replace(",", Markup(",<wbr>"))),
     )
-    environment.globals["loss_of"] = summary.loss_of
+    environment.globals.update(
+        loss_of=summary.loss_of,
+        statuses=findings.STATUSES,
+        with_status=findings.with_status,
+        measure_words=findings.measure_words,
+        beside_chance=findings.beside_chance,
+    )
     style = environment.get_template("style.css").render()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     # the figures' SVG is ours, its words already escaped; everything else goes through autoescape

@@ -37,14 +37,17 @@ def plain(text: str) -> str:
 
 def clean(document: Any) -> Any:
     """Copy a document with every string made `plain`, and every number that is not finite made ``None``."""
+    # numbers first: there are thousands of them, and the abstract classes below are slow to ask
+    if document is None or isinstance(document, int):
+        return document
+    if isinstance(document, float):
+        return document if math.isfinite(document) else None
     if isinstance(document, str):
         return plain(document)
     if isinstance(document, Mapping):
         return {plain(str(key)): clean(value) for key, value in document.items()}
     if isinstance(document, Sequence):
         return [clean(value) for value in document]
-    if isinstance(document, float) and not math.isfinite(document):
-        return None
     return document
 
 
