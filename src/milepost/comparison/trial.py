@@ -20,6 +20,7 @@ from milepost.comparison.folder import RunFolder
 from milepost.comparison.training import Trained, train
 from milepost.encodings import Encoding
 from milepost.errors import DataError
+from milepost.files import durable
 from milepost.models import build_gpt2
 from milepost.tasks import CausalLM
 

@@ -80,6 +80,7 @@ def build_gpt2(
     with no_init_weights():
         model = GPT2LMHeadModel(config)
     model.tie_weights()
+    model.loss_type = "ForCausalLM"  # transformers finds none for this class and warns in each process
     _draw(model, init_std, seed)
     return install(model, built, spec=str(spec), geometry=measured, positions="mask").train()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
@@ -166,8 +167,17 @@ def run_checks(case: Case) -> tuple[list[Finding], list[Change]]:
     for code, (title, run) in sorted(CHECKS.items()):
         for said in list(run(case)) or [Outcome("passed")]:
             findings.append(Finding(code, said.status, title, said.where, said.got, said.expected, said.fix))
-            changes += said.changes
+            changes += [change for change in said.changes if _is_plain(change.old)]
     return findings, changes
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON has it: NaN could not be found again, and has no place in a report."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def shown(value: object) -> str:

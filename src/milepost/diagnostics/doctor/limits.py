@@ -123,7 +123,7 @@ def _sentence_transformers(case: Case, tokenizer: Limit) -> Limit:
     if "modules.json" not in case.documents and SENTENCE not in case.documents:
         return Limit(None, "", "no sentence-transformers model")
     found = _stated(case, SENTENCE, "max_seq_length")
-    if found.value is None and tokenizer.value is not None:
+    if case.value(SENTENCE, "max_seq_length") is None and tokenizer.value is not None:
         return Limit(tokenizer.value, tokenizer.where, "sentence-transformers takes the tokenizer's")
     return found
 
