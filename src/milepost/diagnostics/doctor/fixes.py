@@ -41,6 +41,29 @@ def plan_fixes(report_or_model: Mapping[str, Any] | str | os.PathLike[str]) -> l
         ) from None
 
 
+def preview_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> dict[str, tuple[str, str]]:
+    """What ``apply_fixes`` would write: each file's text as it is, and as it would be. Nothing is written.
+
+    Args:
+        model: a local folder.
+        changes: from ``plan_fixes``.
+
+    Raises:
+        MilepostError: as ``apply_fixes``, but for what only writing can find.
+    """
+    located = locate(model)
+    if located is None:
+        raise OptionError(
+            "only a local folder can be mended", got=ascii(os.fspath(model)), fix="download the model first"
+        )
+    folder = located.resolve()
+    texts: dict[str, tuple[str, str]] = {}
+    for change in changes:
+        old, now = texts.get(change.file) or (_read(folder, change),) * 2
+        texts[change.file] = old, _edit(change, now)
+    return texts
+
+
 def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> list[str]:
     """Write the changes into the model's JSON files.
 
@@ -59,18 +82,13 @@ def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> lis
         OptionError: MP105, for anything but a folder. FolderError: MP107, for links, a Hub cache, and folders that cannot be
             written. DataError: MP110, when a file no longer holds what the plan says. UnsafeFile: MP130.
     """
+    texts = preview_fixes(model, changes)
     located = locate(model)
-    if located is None:
-        raise OptionError(
-            "only a local folder can be mended", got=ascii(os.fspath(model)), fix="download the model first"
-        )
+    assert located is not None
     folder = located.resolve()
-    texts: dict[str, str] = {}
-    for change in changes:
-        texts[change.file] = _edit(folder, change, texts.get(change.file))
     written = {}
     try:
-        for name, text in texts.items():
+        for name, (_, text) in texts.items():
             written[name] = _write_beside(folder / name, text)
         for name in list(written):
             Path(written[name]).replace(folder / name)
@@ -89,7 +107,7 @@ def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> lis
     return list(texts)
 
 
-def _edit(folder: Path, change: Change, text: str | None) -> str:
+def _read(folder: Path, change: Change) -> str:
     if change.file not in _FILES:
         raise OptionError(
             "this file is not mended", got=ascii(change.file), fix=f"known: {', '.join(sorted(_FILES))}"
@@ -103,9 +121,11 @@ def _edit(folder: Path, change: Change, text: str | None) -> str:
         raise FolderError(
             "a link is not written through", got=ascii(change.file), fix="copy the file into the folder"
         )
-    if text is None:
-        with Folder(folder) as source:
-            text = source.read(change.file, 0, source.size(change.file)).decode("utf-8", errors="strict")
+    with Folder(folder) as source:
+        return source.read(change.file, 0, source.size(change.file)).decode("utf-8", errors="strict")
+
+
+def _edit(change: Change, text: str) -> str:
     fields = change.field.split(".")
     now = dig(parse_json(text.encode(), change.file), fields)
     if now != change.old or type(now) is not type(change.old):
