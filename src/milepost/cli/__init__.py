@@ -16,6 +16,7 @@ from milepost.errors import MilepostError, OptionError
 VERBS = {
     "compare": "milepost.cli.compare",
     "inspect": "milepost.cli.inspect",
+    "doctor": "milepost.cli.doctor",
 }
 
 

@@ -30,7 +30,7 @@ Examples:
     "--lengths", default="16,32,48,64,128", show_default=True, help="Lengths to measure, in tokens."
 )
 @click.option("--seeds", default="3", show_default=True, help="How many seeds, or which: 0,1,5.")
-@click.option("--steps", default=800, show_default=True, help="Optimiser steps of a trial.")
+@click.option("--steps", default=600, show_default=True, help="Optimiser steps of a trial.")
 @click.option("--batch", default=32, show_default=True, help="Sequences a step.")
 @click.option("--lr", default=2e-3, show_default=True, help="Highest learning rate.")
 @click.option("--layers", default=2, show_default=True, help="Blocks of the model.")

@@ -71,7 +71,7 @@ class Training:
         clip: largest norm of the gradient; 0 turns clipping off.
     """
 
-    steps: int = 800
+    steps: int = 600
     batch: int = 32
     lr: float = 2e-3
     betas: tuple[float, float] = (0.9, 0.98)

@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 _PUBLIC = {
+    "annotate": "milepost.reporting.findings",
     "plain": "milepost.reporting.summary",
     "print_compare": "milepost.reporting.terminal",
+    "print_doctor": "milepost.reporting.doctor_terminal",
     "print_inspect": "milepost.reporting.inspect_terminal",
     "read_schema": "milepost.reporting.schemas",
     "render_compare_html": "milepost.reporting.page",
@@ -22,6 +24,8 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
+    from milepost.reporting.doctor_terminal import print_doctor as print_doctor
+    from milepost.reporting.findings import annotate as annotate
     from milepost.reporting.inspect_figures import render_inspect_png as render_inspect_png
     from milepost.reporting.inspect_terminal import print_inspect as print_inspect
     from milepost.reporting.page import render_compare_html as render_compare_html

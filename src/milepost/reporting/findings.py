@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from milepost.reporting.console import plural
+from milepost.reporting.summary import clean
 
 Finding = Mapping[str, Any]
 
@@ -176,16 +178,36 @@ def table_line(table: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def annotate(document: Mapping[str, Any]) -> list[str]:
-    """Findings as workflow commands that GitHub shows beside the code: issues as errors, tips as warnings."""
+def annotate(result: Mapping[str, Any]) -> list[str]:
+    """A ``doctor`` document as workflow commands that GitHub shows beside the files: issues as errors, tips as warnings.
+
+    >>> found = {"status": "tip", "code": "MP311", "title": "a, b", "where": "config.json: x", "got": "100 %",
+    ...          "expected": "", "fix": ""}
+    >>> annotate({"source": "model", "findings": [found]})
+    ['::warning file=model/config.json,title=MP311 a%2C b::x: 100 %25']
+    """
+    document = clean(result)
     lines = []
     for found in with_status(document["findings"], "issue", "tip"):
         level = "error" if found["status"] == "issue" else "warning"
-        said = [found["got"], *(f"{word}: {found[word]}" for word in ("expected", "fix") if found[word])]
-        where = f"{found['where']}: " if found["where"] else ""
-        title = _escape(f"{found['code']} {found['title']}", ":,")
-        lines.append(f"::{level} title={title}::{_escape(where + '; '.join(said))}")
+        file, place = _split(found["where"])
+        properties = {"file": f"{_folder(document['source'])}/{file}"} if file else {}
+        properties["title"] = f"{found['code']} {found['title']}"
+        said = [f"{place}: {found['got']}" if place else found["got"]]
+        said += [f"{word}: {found[word]}" for word in ("expected", "fix") if found[word]]
+        written = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
+        lines.append(f"::{level} {written}::{_escape('; '.join(said))}")
     return lines
+
+
+def _split(where: str) -> tuple[str, str]:
+    """The file that ``where`` begins with, and the place in it."""
+    file, _, place = where.partition(": ")
+    return (file, place) if re.fullmatch(r"[\w./-]+\.(json|safetensors|bin|npy)", file) else ("", where)
+
+
+def _folder(source: str) -> str:
+    return source.rpartition("/")[0] or "." if source.endswith(".safetensors") else source.rstrip("/")
 
 
 def _escape(text: str, further: str = "") -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _WIDTH, _HEIGHT = 860.0, 306.0
 _PNG_HEIGHT, _PNG_DPI, _MOST_TABLES = 340.0, 144, 16
 _LIGHT_ACCENT = "#2a55b8"
-_LIGHT = {
+_LIGHT: dict[Any, Any] = {
     "text.color": "#1b1e24",
     **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), "#5a6170"),
     **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), "#5a6170"),
@@ -54,12 +54,12 @@ def _draw_similarity(
     figure: FigureBase, table: Mapping[str, Any], colour: str, height: float = _HEIGHT
 ) -> None:
     pictures, positions = table["pictures"], _positions(table)
-    cosine_square(figure, _array(pictures["cosine_map"]["values"]), positions, "position", height)
+    square = cosine_square(figure, _array(pictures["cosine_map"]["values"]), positions, "position", height)
     profile = _right(figure, height)
     _curve(profile, pictures["norms"], colour)
     profile.set(xlabel="position", ylabel="norm of the row")
     profile.set_ylim(bottom=0)
-    _whole_numbers(figure.axes[0], profile)
+    _whole_numbers(square, profile)
 
 
 def draw_order(table: Mapping[str, Any], key: str) -> Drawing:

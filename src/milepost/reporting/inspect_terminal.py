@@ -113,15 +113,14 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
     ascii_only = console.options.ascii_only
     for found in with_status(findings, "issue", "tip", "cannot_tell"):
         status = STATUSES[found["status"]]
-        where = f": {found['where']}" if found["where"] else ""
         mark = status.ascii if ascii_only else status.mark
         say(
             console,
-            f"{mark} {status.word} {found['code']} {found['title']}{where}",
+            f"{mark} {status.word} {found['code']} {found['title']}",
             status.colour,
             indent="  ",
         )
-        for word in ("got", "expected", "fix"):
+        for word in ("where", "got", "expected", "fix"):
             if found[word]:
                 say(console, f"  {word}: {found[word]}", indent="    ")
     for name in ("passed", "not_applicable"):
