@@ -12,8 +12,8 @@ def test_rows_are_counted_once_a_pass_however_they_are_named():
     made = counted()
     made.vectors(range(3))
     made.vectors(torch.tensor([[2, 2, 4], [2, 4, 4]]))
-    assert made.uses.tolist() == [1, 1, 2, 0, 1, 0]
-    assert made.uses.dtype == torch.int64
+    assert made.trained_counts.tolist() == [1, 1, 2, 0, 1, 0]
+    assert made.trained_counts.dtype == torch.int64
 
 
 def test_nothing_is_counted_outside_of_training():
@@ -22,21 +22,21 @@ def test_nothing_is_counted_outside_of_training():
     made.train()
     with torch.no_grad():
         made.vectors(range(3))
-    assert not made.uses.any()
+    assert not made.trained_counts.any()
 
 
-@pytest.mark.parametrize(("past", "uses"), [("clamp", [0, 0, 0, 0, 0, 1]), ("tile", [1, 1, 0, 0, 0, 1])])
-def test_overflowing_positions_count_for_the_rows_that_answer(past, uses):
+@pytest.mark.parametrize(("past", "counts"), [("clamp", [0, 0, 0, 0, 0, 1]), ("tile", [1, 1, 0, 0, 0, 1])])
+def test_overflowing_positions_count_for_the_rows_that_answer(past, counts):
     made = counted(past=past)
     made.vectors(range(5, 8))
-    assert made.uses.tolist() == uses
+    assert made.trained_counts.tolist() == counts
 
 
 def test_on_a_device_a_missing_row_counts_for_none():
     made = counted()
     made._defers_on_cpu = True
     made.vectors(torch.tensor([1, 9, -1]))
-    assert made.uses.tolist() == [0, 1, 0, 0, 0, 0]
+    assert made.trained_counts.tolist() == [0, 1, 0, 0, 0, 0]
 
 
 def test_counts_live_in_the_state_dict_and_survive_half_precision():
@@ -45,9 +45,9 @@ def test_counts_live_in_the_state_dict_and_survive_half_precision():
         made.vectors(range(2))
     other = counted()
     other.load_state_dict(made.state_dict())
-    assert other.uses.tolist() == [300, 300, 0, 0, 0, 0]
+    assert other.trained_counts.tolist() == [300, 300, 0, 0, 0, 0]
     other.reset_parameters()
-    assert not other.uses.any()
+    assert not other.trained_counts.any()
 
 
 def test_without_counting_the_state_dict_is_that_of_a_plain_table():
@@ -61,4 +61,4 @@ def test_compiled_passes_are_counted():
     compiled = torch.compile(made.vectors, fullgraph=True, backend="eager")
     compiled(torch.tensor([1, 3]))
     compiled(range(2))
-    assert made.uses.tolist() == [1, 2, 0, 1, 0, 0]
+    assert made.trained_counts.tolist() == [1, 2, 0, 1, 0, 0]

@@ -34,7 +34,7 @@ class LearnedPositions(PositionTable):
         init: ``normal`` (mean 0), ``zeros``, or ``sinusoidal`` (a sinusoid of rms ``std``).
         std: scale of the initial values.
         past: ``error``, ``clamp`` (the last row again) or ``tile`` (from row 0 again).
-        count: keep in the buffer ``uses`` how often each row was used in training.
+        count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the table lives.
         dtype: of the table; positions stay int64 whatever it is.
 
@@ -118,8 +118,8 @@ class LearnedPositions(PositionTable):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Give the table its initial values again, in place; nothing is used yet."""
-        if self.uses is not None:
-            self.uses.zero_()
+        if self.trained_counts is not None:
+            self.trained_counts.zero_()
         if self.init == "normal":
             self.weight.normal_(0.0, self.std)
         elif self.init == "zeros":

@@ -30,7 +30,7 @@ class LowRankPositions(PositionTable):
             is zero and ``left`` is not, so that a gradient flows.
         std: scale of the initial table.
         past: ``error``, ``clamp`` (the last row again) or ``tile`` (from row 0 again).
-        count: keep in the buffer ``uses`` how often each row was used in training.
+        count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the factors live.
         dtype: of the factors.
 
@@ -79,8 +79,8 @@ class LowRankPositions(PositionTable):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Give both factors their initial values again, in place; nothing is used yet."""
-        if self.uses is not None:
-            self.uses.zero_()
+        if self.trained_counts is not None:
+            self.trained_counts.zero_()
         rank = self.left.shape[1]
         # each number of the product sums rank products, and both factors share the scale
         scale = math.sqrt((self.std or 0.02) / math.sqrt(rank))

@@ -25,12 +25,12 @@ class PositionTable(Encoding, abc.ABC):
     graph the error is raised by the next call that finds the verdict arrived, or by
     ``check_positions_seen``.
 
-    With ``count``, the buffer ``uses`` (int64, in the state dict) holds in how many forward passes in
+    With ``count``, the buffer ``trained_counts`` (int64, in the state dict) holds in how many forward passes in
     training mode, with gradients, each row was used: rows at 0 were never trained. Nothing waits for a
     device. A pass that gradient checkpointing repeats counts twice.
     """
 
-    uses: Int64[Tensor, " rows"] | None
+    trained_counts: Int64[Tensor, " rows"] | None
 
     def __init__(
         self, max_len: int, dim: int, past: str, *, count: bool, device: torch.device | str | None
@@ -45,8 +45,8 @@ class PositionTable(Encoding, abc.ABC):
         self.dim = dim
         self.past = read_choice("past", past, OVERFLOW)
         # int64 and in the state dict: nothing rounds it, nothing refills it; None leaves no key behind
-        uses = torch.zeros(max_len, dtype=torch.int64, device=device) if count else None
-        self.register_buffer("uses", uses)
+        counts = torch.zeros(max_len, dtype=torch.int64, device=device) if count else None
+        self.register_buffer("trained_counts", counts)
         self._deferred = _Deferred()
         self._defers_on_cpu = False  # tests take the device's path without a device
 
@@ -106,8 +106,8 @@ class PositionTable(Encoding, abc.ABC):
         require_contiguous(positions)
         if stop <= self.max_len:
             if self._counts():
-                assert self.uses is not None
-                self.uses[start:stop] += 1
+                assert self.trained_counts is not None
+                self.trained_counts[start:stop] += 1
             return self._slice(start, stop)
         beyond = torch.arange(start, stop, device=next(self.parameters()).device)
         return self._gather(self._counted(self._rows(beyond)))
@@ -123,14 +123,14 @@ class PositionTable(Encoding, abc.ABC):
         return self._gather(inside).masked_fill(missing[..., None], float("nan"))
 
     def _counts(self) -> bool:
-        return self.uses is not None and self.training and torch.is_grad_enabled()
+        return self.trained_counts is not None and self.training and torch.is_grad_enabled()
 
     def _counted(self, rows: Tensor) -> Tensor:
         """Count each row once; row ``max_len`` stands for none."""
         if self._counts():
-            assert self.uses is not None
-            used = self.uses.new_zeros(self.max_len + 1).index_fill_(0, rows.flatten(), 1)
-            self.uses += used[:-1]
+            assert self.trained_counts is not None
+            used = self.trained_counts.new_zeros(self.max_len + 1).index_fill_(0, rows.flatten(), 1)
+            self.trained_counts += used[:-1]
         return rows
 
     def _rows(self, positions: Tensor) -> Tensor:
