@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from milepost.comparison.verdict import build_comparisons, build_degradations, build_recommendation
+
+sys.path.insert(0, str(Path(__file__).parent))  # what tests ask of pages is a module beside them
 
 LENGTHS = [16, 32, 48, 64, 128]
 SIX = ["learned", "sinusoidal", "rotary", "alibi", "t5(buckets=32,max_distance=128)", "none"]

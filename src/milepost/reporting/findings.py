@@ -130,11 +130,12 @@ def inspect_headline(document: Mapping[str, Any]) -> str:
 def doctor_headline(document: Mapping[str, Any]) -> str:
     """The first sentence of a ``doctor`` result.
 
-    >>> doctor_headline({"findings": [{"status": "passed"}]})
-    'Every place agrees: no issue found'
+    >>> doctor_headline({"limits": {"usable": {"value": 512}}, "findings": [{"status": "issue"}]})
+    'Usable length 512: 1 issue'
     """
-    found = tally(document["findings"])
-    return f"Every place agrees: {found}" if found == "no issue found" else found[0].upper() + found[1:]
+    usable = document["limits"]["usable"]["value"]
+    length = "No fixed length" if usable is None else f"Usable length {usable:,}"
+    return f"{length}: {tally(document['findings'])}"
 
 
 def describe_model(document: Mapping[str, Any]) -> str:

@@ -78,7 +78,7 @@ def draw_order(table: Mapping[str, Any], key: str) -> Drawing:
         right.plot(
             [0, len(nearest) - 1], [0, len(nearest) - 1], color=MUTED, linewidth=1, linestyle=(0, (3, 3))
         )
-        right.plot(nearest, linestyle="none", marker=".", markersize=3.5, color=ACCENT, markeredgewidth=0)
+        right.plot(nearest, linestyle="none", marker=".", markersize=5, color=ACCENT, markeredgewidth=0)
         right.set(xlabel="position", ylabel="position of the nearest row", xlim=(0, max(len(nearest) - 1, 1)))
         _whole_numbers(left, right)
         right.yaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
