@@ -40,7 +40,7 @@ _LONGEST_LINE = 400
 )  # fmt: skip
 @click.option("--html", metavar="PATH", help="Write the result as a page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors; the exit code says it.")
+@click.option("--quiet", is_flag=True, help="Print no summary; the exit code says it.")
 def command(
     model: str,
     fix: bool,
