@@ -10,7 +10,7 @@ from milepost.tables.files import Folder, parse_json
 from milepost.tables.forms import Family, Part, TableForm
 from milepost.tables.header import MAX_HEADER_BYTES, Header, parse_header, read_header
 from milepost.tables.hub import HubModel, is_hub_id
-from milepost.tables.numbers import decode
+from milepost.tables.numbers import decode, encode
 from milepost.tables.reading import INDEX, read
 from milepost.tables.recognition import Match, recognise
 from milepost.tables.rows import COUNTS
@@ -31,6 +31,7 @@ __all__ = [
     "TableForm",
     "TensorEntry",
     "decode",
+    "encode",
     "family_of",
     "is_hub_id",
     "parse_header",
