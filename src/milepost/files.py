@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +13,12 @@ from milepost.errors import FolderError
 
 
 @contextlib.contextmanager
-def durable(path: Path) -> Iterator[Path]:
+def durable(path: Path, *, keep_mode: bool = False) -> Iterator[Path]:
     """A path beside ``path`` to write to; on success it is synced and renamed to ``path``, else removed.
+
+    Args:
+        path: the file; its folder is made.
+        keep_mode: give it the permissions of the file that it replaces, instead of those of a new file.
 
     Raises:
         FolderError: MP107, when the place cannot be written; what was there is as it was.
@@ -25,7 +30,7 @@ def durable(path: Path) -> Iterator[Path]:
         beside = Path(name)
         try:
             yield beside
-            beside.chmod(0o666 & ~_umask())
+            beside.chmod(stat.S_IMODE(path.stat().st_mode) if keep_mode else 0o666 & ~_umask())
             _sync(beside)
             beside.replace(path)
             _sync(path.parent)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milepost.diagnostics.doctor import Change, apply_fixes, doctor, plan_fixes
-from milepost.diagnostics.doctor.editing import replace_value
 from milepost.errors import DataError, FolderError, OptionError, UnsafeFile
+from milepost.tables.editing import replace_value
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
 from folders import BERT, ROWS, make_folder

@@ -57,7 +57,7 @@ def test_odd_values_give_a_report_or_an_error_of_our_own(seed: int, tmp_path: Pa
     config = [BERT, ROBERTA, GPT2, OPT, VIT, LLAMA][seed]
     folder = make_folder(tmp_path, config)
     reports = 0
-    for _ in range(150):
+    for _ in range(100):
         documents = {"config": config | CONFIG_MORE, **DOCUMENTS}
         for _ in range(rng.randint(1, 3)):
             name = rng.choice(list(documents))
@@ -71,7 +71,7 @@ def test_odd_values_give_a_report_or_an_error_of_our_own(seed: int, tmp_path: Pa
             reports += 1
         except MilepostError:
             pass
-    assert reports > 30
+    assert reports > 20
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -80,7 +80,7 @@ def test_damaged_bytes_give_a_report_or_an_error_of_our_own(seed: int, tmp_path:
     folder = make_folder(tmp_path, BERT | CONFIG_MORE, **DOCUMENTS)
     whole = {name: (folder / f"{name}.json").read_bytes() for name in ("config", *DOCUMENTS)}
     refused = 0
-    for _ in range(150):
+    for _ in range(100):
         name = rng.choice(list(whole))
         raw = bytearray(whole[name])
         for _ in range(rng.randint(1, 4)):
@@ -93,7 +93,7 @@ def test_damaged_bytes_give_a_report_or_an_error_of_our_own(seed: int, tmp_path:
             refused += 1
         for other, kept in whole.items():
             (folder / f"{other}.json").write_bytes(kept)
-    assert refused > 50
+    assert refused > 30
 
 
 @pytest.mark.parametrize(
@@ -157,6 +157,18 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(folder / "tokenizer.json")
     os.mkfifo(folder / "pytorch_model.bin")
     with pytest.raises(UnsafeFile, match="no plain file"):
+        doctor(folder)
+
+
+def test_a_large_tokenizer_is_read_at_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("milepost.diagnostics.doctor.reading._LARGE_BYTES", 100)
+    folder = make_folder(tmp_path, BERT)
+    head = '{"version": "1.0", "truncation": {"max_length": 16}, "padding": null, "model": '
+    (folder / "tokenizer.json").write_text(head + '"x' * 200)
+    assert doctor(folder)["limits"]["truncation"]["value"] == 16
+    # where the head does not hold both, all of it is read, and refused
+    (folder / "tokenizer.json").write_text('{"truncation": null, "model": ' + '"x' * 200)
+    with pytest.raises(UnsafeFile):
         doctor(folder)
 
 

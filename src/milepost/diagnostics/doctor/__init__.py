@@ -5,4 +5,15 @@ from milepost.diagnostics.doctor.diagnosis import doctor
 from milepost.diagnostics.doctor.fixes import apply_fixes, plan_fixes, preview_fixes
 from milepost.diagnostics.doctor.text import measure_text
 
-__all__ = ["CHECKS", "Case", "Change", "Limit", "Twin", "apply_fixes", "doctor", "measure_text", "plan_fixes", "preview_fixes"]
+__all__ = [
+    "CHECKS",
+    "Case",
+    "Change",
+    "Limit",
+    "Twin",
+    "apply_fixes",
+    "doctor",
+    "measure_text",
+    "plan_fixes",
+    "preview_fixes",
+]

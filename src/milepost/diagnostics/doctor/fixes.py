@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from milepost.diagnostics.doctor.case import Change, dig, run_checks
-from milepost.diagnostics.doctor.editing import replace_value
 from milepost.diagnostics.doctor.reading import OBJECTS, locate, read_case
 from milepost.errors import DataError, FolderError, OptionError
+from milepost.files import durable
 from milepost.tables import Folder, parse_json
+from milepost.tables.editing import replace_value
 
 _FILES = frozenset(OBJECTS) | {"tokenizer.json"}
 
@@ -86,24 +85,9 @@ def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> lis
     located = locate(model)
     assert located is not None
     folder = located.resolve()
-    written = {}
-    try:
+    with contextlib.ExitStack() as stack:
         for name, (_, text) in texts.items():
-            written[name] = _write_beside(folder / name, text)
-        for name in list(written):
-            Path(written[name]).replace(folder / name)
-            del written[name]
-        _flush_folder(folder)
-    except OSError as error:
-        raise FolderError(
-            "the folder cannot be written",
-            got=error.strerror or type(error).__name__,
-            fix="check its permissions",
-        ) from None
-    finally:
-        for left in written.values():
-            with contextlib.suppress(OSError):
-                Path(left).unlink()
+            stack.enter_context(durable(folder / name, keep_mode=True)).write_bytes(text.encode())
     return list(texts)
 
 
@@ -137,27 +121,3 @@ def _edit(change: Change, text: str) -> str:
     text = replace_value(text, fields, change.new)
     assert dig(parse_json(text.encode(), change.file), fields) == change.new
     return text
-
-
-def _write_beside(path: Path, text: str) -> str:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(text.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(stat.S_IMODE(path.stat().st_mode))
-    except BaseException:
-        Path(name).unlink()
-        raise
-    return name
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the new names last; where folders cannot be opened (Windows) the system sees to it."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from milepost.diagnostics.doctor.case import Case, Twin, dig
-from milepost.diagnostics.doctor.editing import members
 from milepost.diagnostics.doctor.limits import measure_limits
 from milepost.diagnostics.doctor.twins import find_twins
 from milepost.errors import OptionError, UnsafeFile
 from milepost.tables import INDEX, MAX_HEADER_BYTES, Checkpoint, Folder, HubModel, parse_json, read, recognise
+from milepost.tables.editing import members
 from milepost.tables.files import check_name
 
 OBJECTS = (
@@ -27,6 +27,7 @@ OBJECTS = (
     INDEX,
 )
 _HEAD_BYTES = 128 * 1024
+_LARGE_BYTES = 4_000_000
 
 
 def read_case(
@@ -122,11 +123,11 @@ def _read_documents(source: Folder | HubModel) -> dict[str, Mapping[str, Any]]:
 
 
 def _read_tokenizer(source: Folder | HubModel) -> dict[str, Any]:
-    """Truncation and padding; over a network only the head of the file, where the tokenizers library writes them."""
+    """Truncation and padding, of large files from their head: there the tokenizers library writes them."""
     name, wanted = "tokenizer.json", ("truncation", "padding")
     found: dict[str, Any] = {}
-    if source.kind == "hub" and source.size(name) > _HEAD_BYTES:
-        text = source.read(name, 0, _HEAD_BYTES).decode("utf-8", errors="replace")
+    if (size := source.size(name)) > (_HEAD_BYTES if source.kind == "hub" else _LARGE_BYTES):
+        text = source.read(name, 0, min(size, _HEAD_BYTES)).decode("utf-8", errors="replace")
         try:
             for member, _, begin, end in members(text):
                 if member in wanted:
