@@ -179,6 +179,12 @@ def test_every_check_is_tested_both_ways_and_has_its_page() -> None:
         parts = ["## How it is detected", "## Why it matters", "## What to do", "## Limits"]
         assert [line for line in page.splitlines() if line.startswith("## ")] == parts
     assert {page.stem for page in pages.glob("MP*.md")} == set(CHECKS)
+    overview = pages.with_suffix(".md").read_text("utf-8")
+    assert [
+        code
+        for code, (title, _) in CHECKS.items()
+        if f"| [{code}](doctor/{code}.md) | {title} |" not in overview
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -265,6 +271,8 @@ def test_limits_name_their_place(tmp_path: Path) -> None:
         tmp_path, ROBERTA | {"milepost": {"trained_length": 20}}, sentence_bert_config={"max_seq_length": 16}
     )
     limits = milepost.doctor(folder)["limits"]
+    overview = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
+    assert [name for name in limits if f"| {name} | " not in overview] == []
     assert {name: limit["value"] for name, limit in limits.items()} == {
         "allocated": ROWS + 2, "usable": ROWS, "configured": ROWS + 2, "trained": 20, "tuned": 16, "tokenizer": ROWS,
         "truncation": None, "sentence_transformers": 16, "generation": None,

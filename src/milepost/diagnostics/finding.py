@@ -14,7 +14,7 @@ class Finding:
     """The result of one check.
 
     Attributes:
-        code: ``MP2xx`` or ``MP3xx``; has a page in ``docs/findings``.
+        code: ``MP2xx`` or ``MP3xx``; has a page in ``docs/findings`` or ``docs/doctor``.
         status: ``issue`` (mend it), ``tip`` (know it), ``passed``, ``not_applicable``, or ``cannot_tell`` where the evidence
             does not decide: then ``got`` says what is missing.
         title: what the check looks for, in a few words.
