@@ -34,4 +34,5 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e '.[all]'
+	-$(BIN)/python -m pip install --quiet -c constraints.txt --group real
 	@touch $@

@@ -73,7 +73,7 @@ def _read_seeds(text: str) -> int | list[int]:
     from milepost.errors import OptionError
 
     try:
-        return [int(part) for part in text.split(",")] if "," in text else int(text)
+        return [int(part) for part in text.split(",") if part] if "," in text else int(text)
     except ValueError:
         raise OptionError("seeds are whole numbers", got=text, fix="--seeds 5, or --seeds 0,1,7") from None
 

@@ -109,8 +109,8 @@ class Design:
         _at_least("train_length", self.train_length, 2)
 
     def identity(self) -> dict[str, Any]:
-        """All that decides results: the whole design, less where the data lay."""
-        content = dataclasses.asdict(self)
+        """All that decides results, as plain JSON: the whole design, less where the data lay."""
+        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         del content["data"]
         return content
 
@@ -143,6 +143,30 @@ class Trial:
         design["model"] = Model(**design["model"])
         design["training"] = Training(**design["training"] | {"betas": tuple(design["training"]["betas"])})
         return cls(Design(**design), **content)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one call asks for: a design, and which encodings, seeds and lengths of it.
+
+    Args:
+        encodings: canonical spec strings.
+        lengths: evaluation lengths, rising.
+        baseline: the encoding that the others are held against.
+        margin: difference that does not matter, as a share of the baseline's loss.
+    """
+
+    design: Design
+    encodings: tuple[str, ...]
+    seeds: tuple[int, ...]
+    lengths: tuple[int, ...]
+    baseline: str
+    margin: float
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, seed by seed, so that an early end leaves whole seeds."""
+        return tuple(Trial(self.design, name, seed) for seed in self.seeds for name in self.encodings)
 
 
 def _digest(content: dict[str, Any]) -> str:

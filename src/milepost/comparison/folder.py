@@ -58,7 +58,7 @@ class RunFolder:
                 )
             return
         held = read_json(self.path / _DESIGN)
-        differences = compare_records(held, _plain(design.identity()))
+        differences = compare_records(held, design.identity())
         if differences:
             raise FolderError(
                 "the output folder holds another design",
@@ -84,7 +84,7 @@ class RunFolder:
 
     def begin(self, design: Design, environment: dict[str, Any]) -> None:
         """Make the folder and record the design and the environment, where that is still to do."""
-        for name, content in ((_DESIGN, _plain(design.identity())), (_ENVIRONMENT, environment)):
+        for name, content in ((_DESIGN, design.identity()), (_ENVIRONMENT, environment)):
             if not (self.path / name).exists():
                 write_json(self.path / name, content)
 
@@ -131,11 +131,6 @@ def compare_records(held: dict[str, Any], wanted: dict[str, Any], prefix: str = 
         elif old != new:
             differences.append(f"{prefix}{name}: {old} there, {new} here")
     return differences
-
-
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(content))
-    return plain
 
 
 def read_json(path: Path) -> dict[str, Any]:

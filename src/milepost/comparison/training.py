@@ -60,7 +60,7 @@ def train(trial: Trial, task: CausalLM, device: torch.device, on_step: Callable[
         on_step: called with the number of finished steps after each.
     """
     design, recipe = trial.design, trial.design.training
-    model = build_gpt2(
+    model: nn.Module = build_gpt2(
         task.vocabulary_size,
         layers=design.model.layers,
         dim=design.model.dim,
@@ -69,14 +69,14 @@ def train(trial: Trial, task: CausalLM, device: torch.device, on_step: Callable[
         init_std=design.model.init_std,
         encoding=trial.encoding,
         seed=trial.seed,
-    ).to(device)
-    model.train()
+    )
+    model.to(device).train()
     optimizer = build_optimizer(model, recipe)
     batches, losses, diverged_at = hashlib.sha256(), [], None
     begin = time.perf_counter()
     for step in range(recipe.steps):
         batch = task.batch(trial.seed, step, recipe.batch, design.train_length)
-        batches.update(batch)
+        batches.update(batch.tobytes())
         tokens = torch.from_numpy(batch).to(device, non_blocking=True)
         losses.append(take_step(model, optimizer, task, tokens, recipe, step))
         on_step(step + 1)
@@ -117,7 +117,9 @@ def build_optimizer(model: nn.Module, recipe: Training) -> torch.optim.Optimizer
     Token tables and all parameters of encodings are exempt: decay shrinks rows that a batch does not use.
     """
     exempted = (nn.Embedding, Encoding)
-    tables = {id(p) for module in model.modules() if isinstance(module, exempted) for p in module.parameters()}
+    tables = {
+        id(p) for module in model.modules() if isinstance(module, exempted) for p in module.parameters()
+    }
     decayed = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in tables]
     exempt = [p for p in model.parameters() if p.ndim < 2 or id(p) in tables]
     groups = [

@@ -65,9 +65,7 @@ def answers(model: nn.Module, length: int) -> bool:
 
 
 def _encoding(model: nn.Module) -> Encoding:
-    encoding = model.base_model.milepost
-    assert isinstance(encoding, Encoding)
-    return encoding
+    return next(module for module in model.modules() if isinstance(module, Encoding))
 
 
 def _record(trial: Trial, task: CausalLM, trained: Trained) -> dict[str, Any]:

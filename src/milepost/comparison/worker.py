@@ -33,7 +33,8 @@ def main() -> None:
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it did not write
+    # nothing here reads what it did not write, and filling costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     from milepost.comparison.design import Trial
     from milepost.comparison.folder import RunFolder
     from milepost.comparison.trial import run_trial

@@ -63,6 +63,20 @@ class CausalLM:
             tokens.encode(test)[: MAX_TEST_TOKENS + 1],
         )
 
+    def facts(self) -> dict[str, str | int | float]:
+        """What a result says of the data."""
+        return {
+            "source": self.source.name,
+            "sha256": self.source.sha256,
+            "documents": len(self.source.documents),
+            "characters": self.source.characters,
+            "tokenizer": self.tokenizer,
+            "vocabulary": self.vocabulary_size,
+            "train_tokens": len(self.train),
+            "test_tokens": len(self.test),
+            "unigram_loss": self.unigram_loss(),
+        }
+
     def check_lengths(self, train_length: int, lengths: tuple[int, ...]) -> None:
         """Refuse lengths for which the text has not a single window.
 
