@@ -9,6 +9,9 @@ from torch import nn
 from milepost import testing
 from milepost.encodings import Encoding, Geometry, registered
 from milepost.errors import CheckFailed, PastTheEnd, UnknownName
+from milepost.spec import parse_spec
+from milepost.testing import hooks
+from milepost.testing.battery import CHECKS
 
 VARIANTS = [
     "learned(past=clamp)",
@@ -27,6 +30,8 @@ VARIANTS = [
     "randomized(inner=t5,max_len=50)",
     "shape(inner=learned,max_shift=7)",
     "t5(buckets=8,max_distance=20)",
+    "sinusoidal2d(rms=raw,theta=50)",
+    "rotary2d(theta=500)",
 ]
 
 
@@ -40,7 +45,7 @@ def test_every_encoding_keeps_the_rules(spec, causal):
 
 @pytest.mark.parametrize("heads", [1, 12])
 def test_they_hold_for_other_shapes_too(heads):
-    geometry = Geometry(dim=16 * heads + 1, heads=heads, head_dim=16, max_len=40)
+    geometry = Geometry(dim=16 * heads + 1, heads=heads, head_dim=16, max_len=40, grid=(3, 13), prefix=1)
     for spec in registered():
         testing.check_encoding(spec, geometry=geometry)
 
@@ -311,13 +316,13 @@ def test_a_broken_encoding_is_caught_by_name(broken, check):
 
 
 def test_a_spec_that_does_not_read_back_is_caught(monkeypatch):
-    monkeypatch.setattr(testing, "canonical", lambda spec: testing.parse_spec("rotary(theta=7)"))
+    monkeypatch.setattr(hooks, "canonical", lambda spec: parse_spec("rotary(theta=7)"))
     results = testing.check_encoding("rotary(theta=5)", raise_on_failure=False)
     assert {r.name for r in results if r.status == "failed"} == {"spec"}
 
 
 def test_every_check_has_a_broken_encoding():
-    assert {*BROKEN.values(), "spec"} == set(testing._CHECKS)
+    assert {*BROKEN.values(), "spec"} == set(CHECKS)
 
 
 def test_the_global_random_state_is_left_alone():

@@ -31,6 +31,7 @@ def make_bert(*, dropout=0.0, attention="sdpa", **options):
 # every encoding goes through every property; those beyond the core do so with the slow tests
 CORE = {"learned", "sinusoidal", "none", "rotary", "alibi", "t5", "shaw"}
 CAUSAL_ONLY = {"xpos"}
+TEXT = [name for name, cls in registered().items() if not cls.needs_grid]
 MAKERS = {"gpt2": make_gpt2, "bert": make_bert}
 
 
@@ -45,7 +46,7 @@ def pytest_generate_tests(metafunc):
     said = " ".join(str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
     families = "make" in metafunc.fixturenames and "make" not in said
     encodings = "encoding" in metafunc.fixturenames and "encoding" not in said
-    marks = {name: () if name in CORE else pytest.mark.slow for name in registered()}
+    marks = {name: () if name in CORE else pytest.mark.slow for name in TEXT}
     if families and encodings:
         pairs = [
             pytest.param(family, name, marks=marks[name])

@@ -22,7 +22,7 @@ def shared(model):
 def test_all_encodings_share_every_other_weight_bit_for_bit():
     wanted = shared(make("none"))
     assert len(wanted) > 20
-    for name in registered():
+    for name in (name for name, cls in registered().items() if not cls.needs_grid):
         got = shared(make(name))
         assert got.keys() == wanted.keys()
         assert all(torch.equal(got[key], wanted[key]) for key in wanted), name

@@ -46,6 +46,9 @@ class Geometry:
         embedding_rms: root mean square of the values that the encoding stands beside: the initial
             std of the token embeddings, or the rms of the table it replaces. Encodings that add
             vectors take their initial scale from it unless their spec says otherwise.
+        grid: rows and columns of patches, for images; ``None`` for text. Patches follow one another row
+            by row.
+        prefix: positions before the first patch: class and register tokens.
     """
 
     dim: int
@@ -54,6 +57,8 @@ class Geometry:
     max_len: int
     causal: bool = True
     embedding_rms: float = 0.02
+    grid: tuple[int, int] | None = None
+    prefix: int = 0
 
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "head_dim", "max_len"):
@@ -68,6 +73,12 @@ class Geometry:
                 "embedding_rms must be a finite number, 0 or more",
                 got=str(self.embedding_rms),
                 fix="leave it at its default",
+            )
+        if self.prefix < 0 or (self.grid is not None and (len(self.grid) != 2 or min(self.grid) < 1)):
+            raise OptionError(
+                "a grid is two positive numbers, and its prefix 0 or more",
+                got=f"grid={self.grid}, prefix={self.prefix}",
+                fix="grid=(14, 14), prefix=1 for patches of 16 in images of 224",
             )
 
 
@@ -89,6 +100,7 @@ class Encoding(nn.Module, abc.ABC):
     # options that are themselves specs of something other than an encoding: name -> its own defaults
     nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {}
     relative: bool = False  # whether scores depend on the distance of query and key alone
+    needs_grid: ClassVar[bool] = False  # whether positions are places in an image: text is refused
     places: frozenset[str]
 
     def __init_subclass__(cls) -> None:

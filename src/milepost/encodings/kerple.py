@@ -23,7 +23,8 @@ class KerpleBias(Encoding):
     """Subtracts a learned kernel of the distance from the scores; one curve a head, for all layers.
 
     ``log``: ``r1 * log(1 + r2 * distance)``; ``power``: ``r1 * distance ** r2`` with ``r2`` in (0, 2).
-    ``r1`` starts uniform in (0, 1), ``r2`` in (0, 1) for ``log`` and (0, 2) for ``power``.
+    Both start uniform, as in the authors' code: ``log`` with ``r1`` in (0, 2) and ``r2`` in (0, 1),
+    ``power`` with ``r1`` in (0, 1) and ``r2`` in (0, 2).
 
     Args:
         heads: attention heads.
@@ -34,7 +35,8 @@ class KerpleBias(Encoding):
     Raises:
         OptionError: MP105, an unknown variant.
 
-    Source: Chi et al. 2022 (KERPLE), equations 3 and 4. Differs: parameters are stored as the logarithm
+    Source: Chi et al. 2022 (KERPLE), equations 3 and 4; initial values of their ParallelKerpleLog and
+    ParallelKerplePower (github.com/chijames/KERPLE). Differs: parameters are stored as the logarithm
     of r1 and of r2 (log) or the logit of r2 / 2 (power), so that they stay in range and keep a gradient,
     where the authors clamp; distances count both ways.
 
@@ -70,7 +72,8 @@ class KerpleBias(Encoding):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw the initial curves again, in place."""
-        self.raw_r1.uniform_(0.01, 0.99).log_()
+        # the ends of the ranges stay out: their logarithm or logit is infinite
+        self.raw_r1.uniform_(0.01, 1.99 if self.variant == "log" else 0.99).log_()
         self.raw_r2.uniform_(0.01, 0.99)
         if self.variant == "log":
             self.raw_r2.log_()

@@ -50,6 +50,15 @@ class LastAnswer:
             self._kept = (key, tensors, versions, answer)
         return answer
 
+    def get_both(
+        self, make: Callable[[Tensor], tuple[Tensor, ...]], left: Tensor, right: Tensor, *, key: Hashable
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The answers of ``make`` for two tensors, made once where they are the same memory."""
+        tensors = (left,) if same_memory(left, right) else (left, right)
+        parts = self.get(lambda: tuple(part for each in tensors for part in make(each)), *tensors, key=key)
+        share = len(parts) // len(tensors)
+        return parts[:share], parts[-share:]
+
 
 def same_memory(left: Tensor, right: Tensor) -> bool:
     """Whether two tensors on a real device are views of the same numbers in the same order."""

@@ -80,6 +80,53 @@ def build_positions(
     return (torch.arange(length, device=device, dtype=torch.int64) + past_length)[None] + first_row
 
 
+def build_shard_positions(
+    length: int,
+    *,
+    rank: int,
+    world: int,
+    order: str = "plain",
+    device: torch.device | str | None = None,
+) -> Int64[Tensor, "1 share"]:
+    """Positions of one rank's share of a sequence that context parallelism splits.
+
+    ``plain`` gives each rank one contiguous part. ``zigzag`` cuts twice as many chunks as ranks and gives
+    rank r the chunks r and ``2 * world - 1 - r``, so that under a causal mask all ranks have equal work.
+    The numbers are also the slots of the whole sequence that the rank holds: ``tokens[:, slots[0]]`` are
+    its tokens, and for pads or packed documents ``build_positions(...)[:, slots[0]]`` its positions.
+
+    Args:
+        length: of the whole sequence.
+        rank: whose share; 0 to ``world - 1``.
+        world: ranks that share the sequence.
+        order: ``plain`` or ``zigzag``.
+        device: where to build.
+
+    Returns:
+        int64, shape ``(1, length // world)``.
+
+    Raises:
+        OptionError: MP105, an unknown order, a rank out of range, or a length that does not split evenly.
+
+    Source: Llama team 2024 (The Llama 3 herd of models), section 3.3.2, for the zig-zag order.
+
+    >>> [build_shard_positions(8, rank=r, world=2, order="zigzag").tolist() for r in (0, 1)]
+    [[[0, 1, 6, 7]], [[2, 3, 4, 5]]]
+    """
+    if order not in ("plain", "zigzag"):
+        raise OptionError("order must be one of its words", got=f"order={order}", fix="one of plain, zigzag")
+    chunks = world if order == "plain" else 2 * world
+    if not 0 <= rank < world or length % chunks:
+        raise OptionError(
+            "a sequence is split evenly over ranks 0 to world - 1, a zig-zag in two chunks each",
+            got=f"length={length}, rank={rank}, world={world}, order={order}",
+            fix=f"pad the sequence to a multiple of {max(chunks, 1)}",
+        )
+    parts = torch.arange(length, dtype=torch.int64, device=device).reshape(chunks, length // chunks)
+    mine = parts[rank] if order == "plain" else torch.cat((parts[rank], parts[-1 - rank]))
+    return mine[None]
+
+
 def require_whole(positions: Tensor) -> None:
     """Refuse positions that are not integers: bfloat16 and float16 cannot hold them.
 

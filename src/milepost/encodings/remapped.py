@@ -20,7 +20,8 @@ from milepost.spec import Spec, Value
 class Remapped(Encoding, abc.ABC):
     """Wraps an encoding and replaces its positions in training mode, through ``remap`` alone.
 
-    The hooks are those of ``inner``, on whatever positions the model hands them.
+    Positions moved at random are no places in an image, so encodings that need a grid are refused. The
+    hooks are those of ``inner``, on whatever positions the model hands them.
     """
 
     def __init__(self, inner: Encoding) -> None:
@@ -104,7 +105,7 @@ class RandomizedPositions(Remapped):
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
         """Build the inner encoding for ``max_len`` positions."""
         max_len = int(str(options["max_len"]))
-        inner = replace(geometry, max_len=max(max_len, 1))
+        inner = replace(geometry, max_len=max(max_len, 1), grid=None)
         return cls(build(_spec(options["inner"]), inner), max_len=max_len)
 
     def remap(
@@ -174,7 +175,7 @@ class ShiftedPositions(Remapped):
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
         """Build the inner encoding with room for the shift."""
         max_shift = int(str(options["max_shift"]))
-        inner = replace(geometry, max_len=geometry.max_len + max(max_shift, 0))
+        inner = replace(geometry, max_len=geometry.max_len + max(max_shift, 0), grid=None)
         return cls(build(_spec(options["inner"]), inner), max_shift=max_shift)
 
     def remap(

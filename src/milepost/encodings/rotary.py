@@ -11,7 +11,7 @@ from torch import Tensor
 
 from milepost.encodings.angles import build_angles, build_frequencies, check_theta, widest
 from milepost.encodings.base import Encoding, Geometry, register
-from milepost.encodings.memo import LastAnswer, same_memory
+from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import require_whole
 from milepost.encodings.scaling import SCALINGS, build_scaled
 from milepost.errors import OptionError
@@ -100,15 +100,13 @@ class RotaryPositions(Encoding):
         key_positions: Int64[Tensor, "*batch key"],
     ) -> tuple[Tensor, Tensor]:
         """Turn queries and keys by the angles of their positions."""
-        positions: tuple[Tensor, ...] = (query_positions,)
-        if not same_memory(query_positions, key_positions):
-            positions += (key_positions,)
-        waves = self._memo.get(
-            lambda: tuple(wave for each in positions for wave in self._build(each)),
-            *positions,
+        own, others = self._memo.get_both(
+            self._build,
+            query_positions,
+            key_positions,
             key=(self.width, self.theta, self.frequencies, self.temperature),
         )
-        return self._turn(query, *waves[:2]), self._turn(key, *waves[-2:])
+        return self._turn(query, *own), self._turn(key, *others)
 
     def _turn(self, heads: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
         if self.width == self.head_dim:
@@ -123,10 +121,7 @@ class RotaryPositions(Encoding):
         else:
             frequencies = self._given(positions.device)
         angles = build_angles(positions, frequencies)
-        cos = (angles.cos() * self.temperature).float()
-        sin = (angles.sin() * self.temperature).float()
-        # the sign of the half that is subtracted is put in here, once for all heads and layers
-        return torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)
+        return build_waves(angles, temperature=self.temperature)
 
     def _given(self, device: torch.device) -> Tensor:
         # kept by device: a copy from the host makes the device wait, so it is made once
@@ -139,6 +134,15 @@ class RotaryPositions(Encoding):
         """What the encoding was built with, for printing the module."""
         given = "" if self.frequencies is None else f", temperature={self.temperature:.4g}, own frequencies"
         return f"{self.head_dim}, theta={self.theta:g}, width={self.width}{given}"
+
+
+def build_waves(
+    angles: Float[Tensor, "*batch seq pairs"], *, temperature: float = 1.0
+) -> tuple[Float[Tensor, "*batch seq width"], Float[Tensor, "*batch seq width"]]:
+    """Cosines and signed sines of each pair's angle, float32, as ``turn`` takes them."""
+    cos, sin = (angles.cos() * temperature).float(), (angles.sin() * temperature).float()
+    # the sign of the half that is subtracted is put in here, once for all heads and layers
+    return torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)
 
 
 def turn(

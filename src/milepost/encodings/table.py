@@ -151,8 +151,12 @@ class PositionTable(Encoding, abc.ABC):
             raise PastTheEnd(
                 f"position {highest} is past the end of the table",
                 got=f"{self.max_len} usable positions, largest position asked for {highest}",
-                fix=f"shorten the input, or grow the table: milepost extend MODEL --to {enough}",
+                fix=self._remedy(enough),
             )
+
+    def _remedy(self, enough: int) -> str:
+        """What the error proposes to whoever went past the end."""
+        return f"shorten the input, or grow the table: milepost extend MODEL --to {enough}"
 
     def extra_repr(self) -> str:
         """Sizes and the overflow rule, for printing the module."""
