@@ -210,3 +210,25 @@ def test_half_blocks_carry_two_rows_each():
 
 def test_bars_of_nothing_are_flat():
     assert bars([0.0, 0.0], 2, ascii_only=True) == "__"
+
+
+@pytest.mark.parametrize("tables", [2, 6])
+def test_a_page_of_long_tables_stays_small(documents, tables):
+    document = copy.deepcopy(documents["changed"])
+    long = np.sin(np.arange(512)).tolist()
+    table, pair = document["tables"][0], document["comparison"]["tables"][0]
+    for name in ("norms", "cosine_by_distance", "frequencies"):
+        table["pictures"][name].update(at=list(range(1, 513)), values=long)
+    table["pictures"]["nearest"]["values"] = np.random.default_rng(0).permutation(512).tolist()
+    table["pictures"]["cosine_map"].update(
+        at=list(range(64)), values=np.random.default_rng(0).uniform(-1, 1, (64, 64)).tolist()
+    )
+    pair.update(change=[None, 9.0, *[0.5] * 20_000], cosine=[None, 0.1, *[0.5] * 20_000])
+    document["tables"] *= tables
+    document["comparison"]["tables"] *= tables
+    html = render_inspect_html(document)
+    assert faults(html) == []
+    assert len(html.encode()) <= 400_000
+    assert (
+        "largest change is 9.000 norms, at position 0 or soon after" in html
+    )  # thinning keeps the row that moved
