@@ -38,7 +38,6 @@ class Hierarchical(TextMethod):
     guarantee = "rows 0..n-1 are bit-identical; each new row is a blend of two old ones"
     source = "Su 2020 (hierarchical decomposition); differs: old rows are copied, reserved rows stay out"
     keeps_old_rows = True
-    fewest_rows = 2
 
     alpha: float = 0.4
 
@@ -49,6 +48,10 @@ class Hierarchical(TextMethod):
                 got=f"alpha={self.alpha}",
                 fix="alpha=0.4",
             )
+
+    def fewest_rows(self) -> int:
+        """Two: there is nothing to blend in one."""
+        return 2
 
     def longest(self, rows: int) -> int:
         """Each pair of a block and a place once."""

@@ -44,7 +44,6 @@ class Linear(TextMethod):
     guarantee = "the first and the last row keep their values; all rows between are blends of neighbours"
     source = "linear interpolation (Dosovitskiy et al. 2021, section 3.2; open_clip); differs: one axis"
     keeps_old_rows = False
-    fewest_rows = 2
 
     ends: str = "aligned"
 
@@ -53,6 +52,10 @@ class Linear(TextMethod):
             raise OptionError(
                 "ends must be one of its words", got=f"ends={self.ends}", fix=f"one of {', '.join(ENDS)}"
             )
+
+    def fewest_rows(self) -> int:
+        """Two: there is nothing to blend in one."""
+        return 2
 
     def _rows(
         self, rows: Float[np.ndarray, "rows dim"], to_length: int, rng_seed: int

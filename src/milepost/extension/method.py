@@ -37,7 +37,6 @@ class Method(abc.ABC):
             inputs within the old length see no change.
         shrinks: whether the target is smaller than the table, and never larger.
         position_rule: whether the table stays as it is and positions are mapped to its rows (``PositionRule``).
-        fewest_rows: usable rows that it needs.
     """
 
     name: ClassVar[str]
@@ -47,7 +46,6 @@ class Method(abc.ABC):
     keeps_old_rows: ClassVar[bool]
     shrinks: ClassVar[bool] = False
     position_rule: ClassVar[bool] = False
-    fewest_rows: ClassVar[int] = 1
 
     @property
     def options(self) -> dict[str, Value]:
@@ -64,6 +62,10 @@ class Method(abc.ABC):
         defaults = {field.name: field.default for field in fields(self)}
         changed = {key: value for key, value in self.options.items() if value != defaults[key]}
         return Spec(self.name, {k: Spec(v) if isinstance(v, str) else v for k, v in changed.items()})
+
+    def fewest_rows(self) -> int:
+        """The usable rows that it needs at least."""
+        return 1
 
     def longest(self, rows: int) -> int | None:
         """The most positions that it can make of ``rows`` usable rows; None where there is no limit."""
@@ -185,11 +187,11 @@ def check_target(method: Method, rows: int, to_length: int) -> None:
             got=f"{rows} positions, {to_length} wanted",
             fix=f"ask for more than {rows}, or shorten it: crop",
         )
-    if rows < method.fewest_rows:
+    if rows < method.fewest_rows():
         raise TableTooShort(
             f"{method.spec} needs more rows",
             got=f"{rows} usable rows",
-            fix=f"it needs {method.fewest_rows}; tile takes any table",
+            fix=f"it needs {method.fewest_rows()}; tile takes any table",
         )
     most = method.longest(rows)
     if most is not None and to_length > most:
