@@ -37,8 +37,10 @@ def test_outputs_and_gradients_are_those_of_transformers(kind):
     weights = torch.randn_like(got)
     (wanted * weights).sum().backward()
     (got * weights).sum().backward()
+    assert ours.positions.weight.grad.any()
     for left, right in (
         (ours.tokens, theirs.word_embeddings),
+        (ours.positions, theirs.position_embeddings),
         (ours.segments, theirs.token_type_embeddings),
         (ours.norm, theirs.LayerNorm),
     ):
@@ -60,17 +62,87 @@ def test_a_kept_gradient_is_the_same_and_accumulates():
     torch.testing.assert_close(kept.positions.weight.grad, plain.positions.weight.grad)
 
 
-def test_gpt2_and_opt_load_by_their_own_names():
-    for family, names, first in (
-        ("gpt2", ("wte", "wpe"), 0),
-        ("opt", ("embed_tokens", "embed_positions"), 2),
-    ):
-        front = TokenAndPositionEmbedding(FrontShape(50, 16, 20, first))
-        tables = torch.randn(50, 16), torch.randn(20, 16)
-        front.load_family({f"model.{n}.weight": t for n, t in zip(names, tables, strict=True)}, family)
-        torch.testing.assert_close(front(TOKENS), tables[0][TOKENS] + tables[1][first : first + 4])
-        with pytest.raises(PastTheEnd, match=f"{20 - first} usable positions"):
-            front(torch.zeros(1, 21 - first, dtype=torch.int64))
+def stock_decoder(kind):
+    """A tiny decoder of transformers, its two tables, and a front with its weights."""
+    if kind == "gpt2":
+        module = pytest.importorskip("transformers.models.gpt2.modeling_gpt2")
+        config = module.GPT2Config(
+            vocab_size=50, n_embd=16, n_positions=20, n_layer=1, n_head=2, embd_pdrop=0.0
+        )
+        theirs = module.GPT2Model(config)
+        tables, shape = (theirs.wte, theirs.wpe), FrontShape(50, 16, 20)
+    else:
+        module = pytest.importorskip("transformers.models.opt.modeling_opt")
+        config = module.OPTConfig(
+            vocab_size=50,
+            hidden_size=16,
+            word_embed_proj_dim=16,
+            max_position_embeddings=18,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            ffn_dim=8,
+        )
+        theirs = module.OPTModel(config)
+        tables = theirs.decoder.embed_tokens, theirs.decoder.embed_positions
+        shape = FrontShape(50, 16, 20, 2, pad=1)
+    front = TokenAndPositionEmbedding(shape)
+    front.load_family({f"model.{name}": value for name, value in theirs.state_dict().items()}, kind)
+    return theirs.eval(), tables, front.eval()
+
+
+LEFT_PADS = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]])
+RIGHT_PADS = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "opt"])
+@pytest.mark.parametrize("mask", [None, LEFT_PADS, RIGHT_PADS], ids=["full", "left pads", "right pads"])
+def test_decoders_see_what_transformers_gives_their_first_block(kind, mask):
+    theirs, tables, ours = stock_decoder(kind)
+    tokens = TOKENS if mask is None else TOKENS.where(mask == 1, 1)
+    wanted = theirs(tokens, attention_mask=mask, output_hidden_states=True).hidden_states[0]
+    got = ours(tokens, attention_mask=mask)
+    torch.testing.assert_close(got, wanted, atol=1e-6, rtol=0)
+    weights = torch.randn_like(got)
+    (wanted * weights).sum().backward()
+    (got * weights).sum().backward()
+    for left, right in zip((ours.tokens, ours.positions), tables, strict=True):
+        assert left.weight.grad.any()
+        torch.testing.assert_close(left.weight.grad, right.weight.grad, atol=1e-6, rtol=0)
+
+
+def test_opts_pads_have_the_row_before_the_first():
+    _, (tokens, positions), ours = stock_decoder("opt")
+    padded = torch.tensor([[1, 1, 5, 6]])
+    rows = torch.tensor([1, 1, 2, 3])
+    wanted = tokens(padded) + positions.weight[rows]
+    torch.testing.assert_close(ours(padded, attention_mask=torch.tensor([[0, 0, 1, 1]])), wanted)
+    # without the mask pads count as any token: OPT does not look for them
+    wanted = tokens(padded) + positions.weight[2:6]
+    torch.testing.assert_close(ours(padded), wanted)
+
+
+def test_robertas_pads_are_found_by_their_token_alone_in_mid_sequence_too():
+    theirs, ours = stock("roberta")
+    tokens = torch.tensor([[5, 1, 6, 1], [1, 1, 7, 8]])
+    for mask in (None, torch.ones_like(tokens)):
+        torch.testing.assert_close(ours(tokens, attention_mask=mask), theirs(tokens), atol=1e-5, rtol=0)
+    ours(tokens).square().sum().backward()
+    trained = ours.positions.weight.grad.any(-1)
+    assert trained.tolist()[:5] == [False, False, True, True, False]
+
+
+@pytest.mark.parametrize("wrong", [{"pad": None, "first_row": 2}, {"pad": 1, "first_row": 0}])
+def test_pads_without_a_token_or_a_row_are_refused(wrong):
+    with pytest.raises(OptionError, match="first_row"):
+        FrontShape(50, 16, 20, pad_by_token=True, **wrong)
+
+
+@pytest.mark.parametrize(("kind", "usable"), [("gpt2", 20), ("opt", 18)])
+def test_past_the_end_of_a_front_counts_positions_not_rows(kind, usable):
+    _, _, ours = stock_decoder(kind)
+    assert ours(torch.zeros(1, usable, dtype=torch.int64)).shape == (1, usable, 16)
+    with pytest.raises(PastTheEnd, match=f"{usable} usable positions"):
+        ours(torch.zeros(1, usable + 1, dtype=torch.int64))
 
 
 def test_what_cannot_be_loaded_is_refused_and_nothing_changes():

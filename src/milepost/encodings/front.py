@@ -44,7 +44,11 @@ class FrontShape:
         epsilon: of the layer norm; ``None`` for no layer norm.
         dropout: share of the output that training drops.
         pad: token whose embedding gets no gradient; ``None`` for none.
-        pad_by_token: find pads by their token, as RoBERTa does; else by the mask alone.
+        pad_by_token: find pads by their token, whatever the mask says, as RoBERTa does, whose pads train
+            no position; else by the mask alone. Needs ``pad`` and a ``first_row`` above 0.
+
+    Raises:
+        OptionError: MP105, pads to be found by a token that is not named, or without a row of their own.
     """
 
     vocabulary: int
@@ -56,6 +60,14 @@ class FrontShape:
     dropout: float = 0.0
     pad: int | None = None
     pad_by_token: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pad_by_token and (self.pad is None or self.first_row < 1):
+            raise OptionError(
+                "pads found by their token need a token and a row before the first",
+                got=f"pad={self.pad}, first_row={self.first_row}",
+                fix="pad=1, first_row=2, as RoBERTa has it",
+            )
 
 
 class TokenAndPositionEmbedding(nn.Module):
@@ -143,15 +155,19 @@ class TokenAndPositionEmbedding(nn.Module):
 
         Args:
             tokens: int64 or int32.
-            attention_mask: 1 for real tokens, 0 for pads; pads get the row before ``first_row``, where
-                there is one. Ignored where ``first_row`` is 0, as BERT and GPT-2 ignore it.
+            attention_mask: 1 for real tokens, 0 for pads; pads get the row before ``first_row``, as in OPT.
+                Ignored where ``first_row`` is 0, as BERT and GPT-2 ignore it, and with ``pad_by_token``.
             positions: explicit positions; 0, 1, 2, ... otherwise.
             segments: rows of the segment table; 0 otherwise.
 
         Raises:
             PastTheEnd: MP101, an input longer than the table.
         """
-        added = self.positions.vectors(self._rows(tokens, attention_mask, positions))
+        rows = self._rows(tokens, attention_mask, positions)
+        added = self.positions.vectors(rows)
+        if self.shape.pad_by_token and isinstance(rows, Tensor):
+            # RoBERTa's row of pads is never trained
+            added = added.detach().where((rows < self.shape.first_row)[..., None], added)
         if self.segments is not None:
             # one segment for all joins the rows of one sequence, not those of the batch
             added = added + (self.segments.weight[0] if segments is None else self.segments(segments))
@@ -172,8 +188,9 @@ class TokenAndPositionEmbedding(nn.Module):
         first = self.shape.first_row
         if positions is not None:
             return positions + first
-        if self.shape.pad_by_token and attention_mask is None and self.shape.pad is not None:
-            attention_mask = tokens != self.shape.pad
+        if self.shape.pad_by_token:
+            assert self.shape.pad is not None
+            attention_mask = tokens.ne(self.shape.pad)
         if attention_mask is not None and first > 0:
             mask = attention_mask.to(torch.int64)
             # a pad has the row before the first, which is there for it
