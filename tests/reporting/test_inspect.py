@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import re
 import struct
 import sys
 import unicodedata
@@ -16,6 +17,9 @@ from milepost.diagnostics.inspection import inspect
 from milepost.errors import MissingExtra, NoTable
 from milepost.reporting import print_inspect, render_inspect_html, render_inspect_png
 from milepost.reporting.pixels import bars, half_blocks, shade
+
+
+NAMES = ["sound", "cut", "tiny", "zero", "nan", "changed", "rotary"]
 
 
 def make_rows(positions, dim=32, trained=None):
@@ -45,6 +49,11 @@ def documents(tmp_path_factory):
     return {**found, "rotary": found["sound"] | without}
 
 
+@pytest.fixture(scope="module")
+def pages(documents):
+    return {name: render_inspect_html(documents[name]) for name in NAMES}
+
+
 @pytest.fixture
 def cut(documents):
     return copy.deepcopy(documents["cut"])
@@ -58,20 +67,17 @@ def printed(document, width=80, encoding="utf-8", **options):
     return raw.getvalue().decode(encoding)
 
 
-NAMES = ["sound", "cut", "tiny", "zero", "nan", "changed", "rotary"]
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_every_document_makes_a_page_that_loads_and_runs_nothing(documents, name):
-    html = render_inspect_html(documents[name])
+def test_every_document_makes_a_page_that_loads_and_runs_nothing(pages, name):
+    html = pages[name]
     assert faults(html) == []
     assert "http://" not in html and "https://" not in html
     assert len(html.encode()) <= 400_000
     assert not any(word in Page(html).text.split() for word in ("nan", "inf", "None"))
 
 
-def test_the_page_says_what_was_found_and_where(cut):
-    page = Page(render_inspect_html(cut))
+def test_the_page_says_what_was_found_and_where(cut, pages):
+    page = Page(pages["cut"])
     heading = next(text for tag, text in page.texts if tag == "h1")
     assert "1 issue" in heading
     issue = next(found for found in cut["tables"][0]["findings"] if found["status"] == "issue")
@@ -80,16 +86,16 @@ def test_the_page_says_what_was_found_and_where(cut):
     assert all(found["code"] in page.text for found in cut["tables"][0]["findings"])
 
 
-def test_each_measure_stands_beside_its_chance_level(cut):
-    text = Page(render_inspect_html(cut)).text
+def test_each_measure_stands_beside_its_chance_level(cut, pages):
+    text = Page(pages["cut"]).text
     metric = cut["tables"][0]["metrics"]["reverse_mapping_error"]
     for value in (metric["value"], metric["chance"]):
         assert f"{value:.2f}" in text
     assert "depends on the scale of the table" in text
 
 
-def test_every_figure_has_its_numbers(cut):
-    html = render_inspect_html(cut)
+def test_every_figure_has_its_numbers(cut, pages):
+    html = pages["cut"]
     page = Page(html)
     assert len(page.of("svg")) == 3
     assert sum(text == "Numbers of this figure" for tag, text in page.texts if tag == "summary") == 3
@@ -97,17 +103,22 @@ def test_every_figure_has_its_numbers(cut):
     assert ", ".join(f"{norm:.3f}" for norm in norms) in page.text
 
 
-def test_a_comparison_adds_a_figure_and_names_the_rows(documents):
-    html = render_inspect_html(documents["changed"])
+def test_every_position_has_a_dot_at_its_nearest_row(pages):
+    drawing = re.search(r"<svg[^>]*order-0-title.*?</svg>", pages["cut"], re.DOTALL)[0]
+    assert max(path.count("M") for path in re.findall(r' d="([^"]*)"', drawing)) == 128
+
+
+def test_a_comparison_adds_a_figure_and_names_the_rows(documents, pages):
+    html = pages["changed"]
     pair = documents["changed"]["comparison"]["tables"][0]
     assert len(Page(html).of("svg")) == 4
     assert pair["summary"] in html
     assert pair["moved"]["where"] in html
 
 
-def test_the_same_document_gives_the_same_bytes_and_stays_as_it_is(cut):
+def test_the_same_document_gives_the_same_bytes_and_stays_as_it_is(cut, pages):
     before = json.dumps(cut)
-    assert render_inspect_html(cut) == render_inspect_html(cut)
+    assert render_inspect_html(cut) == pages["cut"]
     assert render_inspect_png(cut) == render_inspect_png(cut)
     assert json.dumps(cut) == before
 

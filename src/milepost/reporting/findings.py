@@ -150,7 +150,7 @@ def describe_table(table: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("rows × width", f"{table['rows']:,} × {table['dim']:,}"),
         ("stored as", table["dtype"]),
-        ("row of position 0", str(table["first_row"])),
+        ("row of position 0", str(table["first_row"] + table["prefix_rows"])),
         ("usable length", f"{table['usable_length']:,}"),
         ("parameters", f"{table['parameters']:,}"),
     ]
