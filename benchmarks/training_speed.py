@@ -73,7 +73,9 @@ def main() -> None:
     recipe = Training(steps=options.steps, batch=options.batch)
     design = Design("causal-lm", task.source.name, task.source.sha256, "char", options.length, size, recipe)
 
-    hand_written = MinimalGPT(task.vocabulary_size, options.length, options.layers, options.dim, options.heads)
+    hand_written = MinimalGPT(
+        task.vocabulary_size, options.length, options.layers, options.dim, options.heads
+    )
     optimizer = build_optimizer(hand_written, recipe)
 
     def hand_step(tokens: torch.Tensor, step: int) -> None:

@@ -35,9 +35,15 @@ def test_each_error_is_in_the_tree_and_on_its_page(error: type[MilepostError]) -
 def test_an_error_survives_the_way_from_a_worker_process() -> None:
     error = errors.PastTheEnd("position 8 is past the end", got="8 rows", fix="shorten the input")
     back = pickle.loads(pickle.dumps(error))  # noqa: S301
-    assert str(back) == str(error) == "[MP101] position 8 is past the end\n  got: 8 rows\n  fix: shorten the input"
+    assert (
+        str(back)
+        == str(error)
+        == "[MP101] position 8 is past the end\n  got: 8 rows\n  fix: shorten the input"
+    )
 
 
 def test_a_misspelling_is_answered_with_the_nearest_name() -> None:
-    assert "did you mean sinusoidal?" in UnknownName.among("encoding", "sinusodial", ["alibi", "sinusoidal"]).fix
+    assert (
+        "did you mean sinusoidal?" in UnknownName.among("encoding", "sinusodial", ["alibi", "sinusoidal"]).fix
+    )
     assert "did you mean" not in UnknownName.among("encoding", "xyzzy", ["alibi"]).fix

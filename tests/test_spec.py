@@ -35,7 +35,19 @@ def test_any_text_is_a_spec_or_one_clear_error(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a(", "a(1)", "a)b", "a(b=1,b=2)", "a(b=__import__('os').x)", "a b", "a(b=1e999)", "a,", "a(b=1,)", "a(b=nan)x"],
+    [
+        "",
+        "a(",
+        "a(1)",
+        "a)b",
+        "a(b=1,b=2)",
+        "a(b=__import__('os').x)",
+        "a b",
+        "a(b=1e999)",
+        "a,",
+        "a(b=1,)",
+        "a(b=nan)x",
+    ],
 )
 def test_what_is_no_spec_is_refused_with_the_place(text: str) -> None:
     with pytest.raises(SpecError, match="at character"):

@@ -12,7 +12,20 @@ import pytest
 
 from milepost.cli import main
 
-SMALL = ["--steps", "4", "--batch", "2", "--layers", "1", "--dim", "16", "--heads", "2", "--train-length", "8"]
+SMALL = [
+    "--steps",
+    "4",
+    "--batch",
+    "2",
+    "--layers",
+    "1",
+    "--dim",
+    "16",
+    "--heads",
+    "2",
+    "--train-length",
+    "8",
+]
 SMALL += ["--lengths", "8,16", "--workers", "1"]
 
 
@@ -25,7 +38,9 @@ def milepost(*words: str, cwd: Path, **options: Any) -> subprocess.CompletedProc
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = tmp_path_factory.mktemp("cli")
-    return folder, milepost("compare", *SMALL, "--encodings", "learned,none", "--seeds", "1", "--out", "run", cwd=folder)
+    return folder, milepost(
+        "compare", *SMALL, "--encodings", "learned,none", "--seeds", "1", "--out", "run", cwd=folder
+    )
 
 
 def test_a_run_ends_with_a_table_on_stdout_and_the_page_named_on_stderr(
@@ -53,7 +68,9 @@ def test_json_is_one_document_and_a_second_call_trains_nothing(
     assert (done[0] / "page.html").exists()
 
 
-def test_the_command_in_the_result_makes_the_same_design(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_the_command_in_the_result_makes_the_same_design(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
     import shlex
 
     command = json.loads((done[0] / "run" / "result.json").read_text())["spec"]["command"]

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from milepost.comparison.design import Design, Model, Training, Trial, read_encodings, read_lengths, read_seeds
+from milepost.comparison.design import (
+    Design,
+    Model,
+    Training,
+    Trial,
+    read_encodings,
+    read_lengths,
+    read_seeds,
+)
 from milepost.errors import MilepostError, OptionError, UnknownName
 
 DESIGN = Design("causal-lm", "a.txt", "00" * 32, "char", 32)
@@ -20,7 +28,13 @@ def test_the_initial_std_fits_the_width() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"train_length": 64}, {"data_sha256": "11" * 32}, {"tokenizer": "byte"}, {"model": Model(layers=3)}, {"training": Training(lr=1e-3)}],
+    [
+        {"train_length": 64},
+        {"data_sha256": "11" * 32},
+        {"tokenizer": "byte"},
+        {"model": Model(layers=3)},
+        {"training": Training(lr=1e-3)},
+    ],
 )
 def test_whatever_decides_results_changes_the_key(change: dict[str, Any]) -> None:
     assert dataclasses.replace(DESIGN, **change).key() != DESIGN.key()

@@ -105,4 +105,7 @@ def test_a_damaged_record_is_one_clear_error(folder: RunFolder) -> None:
 
 
 def test_differences_name_what_is_only_on_one_side() -> None:
-    assert compare_records({"a": 1}, {"b": {"c": 2}}) == ["a: 1 there, None here", "b: None there, {'c': 2} here"]
+    assert compare_records({"a": 1}, {"b": {"c": 2}}) == [
+        "a: 1 there, None here",
+        "b: None there, {'c': 2} here",
+    ]

@@ -52,7 +52,9 @@ def test_no_worker_is_left_running_when_the_caller_stops(design: Design, tmp_pat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_jobs([Job(Trial(design, "none", 0), (8,))], tmp_path, workers=1, device="cpu", on_progress=interrupt)
+        run_jobs(
+            [Job(Trial(design, "none", 0), (8,))], tmp_path, workers=1, device="cpu", on_progress=interrupt
+        )
     assert seen
     left = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     assert not set(seen) & set(map(int, left))
@@ -70,7 +72,9 @@ def test_workers_that_cannot_start_are_one_clear_error(
 
 def test_data_that_changed_since_is_the_reason_of_the_failure(design: Design, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("abc " * 500)
-    changed = Design("causal-lm", str(tmp_path / "a.txt"), "00" * 32, "char", 8, design.model, Training(steps=2))
+    changed = Design(
+        "causal-lm", str(tmp_path / "a.txt"), "00" * 32, "char", 8, design.model, Training(steps=2)
+    )
     job = Job(Trial(changed, "none", 0), (8,))
     failures = run_jobs([job], tmp_path / "run", workers=1, device="cpu", on_progress=ignore)
     assert "the data changed" in failures[job.trial]

@@ -55,7 +55,9 @@ def test_the_table_is_a_picture_and_what_it_costs_is_counted(tiny_run: Run) -> N
     picture = tiny_run[1]["pictures"]["learned"]
     assert len(picture["norms"]) == len(picture["cosine"]) == 8
     assert picture["cosine"][3][3] == pytest.approx(1, abs=1e-3)
-    learned, alibi = (next(t for t in tiny_run[1]["trials"] if t["encoding"] == n) for n in ("learned", "alibi"))
+    learned, alibi = (
+        next(t for t in tiny_run[1]["trials"] if t["encoding"] == n) for n in ("learned", "alibi")
+    )
     assert learned["position_parameters"] == 8 * 16
     assert alibi["position_parameters"] == 0
     assert learned["parameters"] - alibi["parameters"] == 8 * 16
@@ -82,7 +84,12 @@ def test_more_seeds_encodings_and_lengths_reuse_what_is_there(tmp_path: Path, ti
     wanted = tiny | {"encodings": "none,alibi", "seeds": 2, "lengths": (4, 12)}
     grown = compare(**wanted, out=folder, on_plan=plans.append)
     lengths = {(job.trial.encoding, job.trial.seed): job.lengths for job in plans[0].jobs}
-    assert lengths == {("none", 0): (12,), ("none", 1): (4, 8, 12), ("alibi", 0): (4, 8, 12), ("alibi", 1): (4, 8, 12)}
+    assert lengths == {
+        ("none", 0): (12,),
+        ("none", 1): (4, 8, 12),
+        ("alibi", 0): (4, 8, 12),
+        ("alibi", 1): (4, 8, 12),
+    }
     old = small["trials"][0]
     new = next(t for t in grown["trials"] if (t["encoding"], t["seed"]) == ("none", 0))
     assert new["measured"] == old["measured"]  # not trained again
@@ -135,14 +142,20 @@ BAD: dict[str, tuple[dict[str, Any], type[MilepostError], int]] = {
     "no workers": ({"workers": 0}, OptionError, 2),
     "a margin above one": ({"margin": 5.0}, OptionError, 2),
     "a baseline that is not listed": ({"baseline": "rotary"}, OptionError, 2),
-    "heads of odd width for rotary": ({"encodings": "rotary", "model": Model(dim=6, heads=2)}, MilepostError, 2),
+    "heads of odd width for rotary": (
+        {"encodings": "rotary", "model": Model(dim=6, heads=2)},
+        MilepostError,
+        2,
+    ),
     "missing data": ({"data": "nowhere.txt"}, DataError, 3),
     "text too short": ({"lengths": (100_000,)}, DataError, 3),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_clear_error_and_nothing_is_written(name: str, tmp_path: Path, tiny: dict[str, Any]) -> None:
+def test_bad_input_is_one_clear_error_and_nothing_is_written(
+    name: str, tmp_path: Path, tiny: dict[str, Any]
+) -> None:
     change, kind, code = BAD[name]
     with pytest.raises(kind) as caught:
         compare(**tiny | change, out=tmp_path / "run")
@@ -151,7 +164,9 @@ def test_bad_input_is_one_clear_error_and_nothing_is_written(name: str, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_another_design_is_refused_and_stays_as_it_was(tiny_run: Run, tiny: dict[str, Any]) -> None:
+def test_a_folder_of_another_design_is_refused_and_stays_as_it_was(
+    tiny_run: Run, tiny: dict[str, Any]
+) -> None:
     before = {path: path.read_bytes() for path in tiny_run[0].rglob("*") if path.is_file()}
     with pytest.raises(FolderError, match="train_length: 8 there, 16 here"):
         compare(**tiny | {"train_length": 16}, out=tiny_run[0])

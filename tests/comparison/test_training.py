@@ -70,7 +70,9 @@ def test_only_matrices_of_blocks_decay(task: CausalLM) -> None:
     model = build_gpt2(11, layers=1, dim=16, heads=2, max_len=8, init_std=0.1, encoding="t5", seed=0)
     decayed = {id(p) for p in build_optimizer(model, Training()).param_groups[0]["params"]}
     names = {name for name, p in model.named_parameters() if id(p) in decayed}
-    assert names == {f"transformer.h.0.{part}.weight" for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")}
+    assert names == {
+        f"transformer.h.0.{part}.weight" for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    }
     table = build_gpt2(11, layers=1, dim=16, heads=2, max_len=8, init_std=0.1, encoding="learned", seed=0)
     groups = build_optimizer(table, Training()).param_groups
     assert {tuple(p.shape) for p in groups[1]["params"]} >= {(8, 16), (11, 16)}
@@ -86,7 +88,9 @@ def test_a_loss_that_still_falls_steeply_is_not_settled(falls: float, settled: b
 def test_the_raw_sinusoid_is_a_trap_and_the_scaled_one_is_not(task: CausalLM) -> None:
     """Beside token embeddings of std 0.02 the paper's amplitude drowns the tokens: worse than no encoding."""
     shared = dataclasses.replace(
-        design(task, steps=150, batch=16, lr=2e-3), train_length=16, model=Model(layers=1, dim=32, heads=4, init_std=0.02)
+        design(task, steps=150, batch=16, lr=2e-3),
+        train_length=16,
+        model=Model(layers=1, dim=32, heads=4, init_std=0.02),
     )
     losses = {}
     for name in ("sinusoidal(rms=raw)", "sinusoidal", "none"):

@@ -79,7 +79,9 @@ class Bigram(nn.Module):
 @pytest.mark.parametrize("length", [1, 7, 32])
 def test_loss_by_position_equals_a_loop_in_float64(docs: CausalLM, length: int) -> None:
     task = CausalLM(docs.source, "char", docs.vocabulary_size, docs.train, docs.test[:300])
-    logits = torch.randn(task.vocabulary_size, task.vocabulary_size, generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(
+        task.vocabulary_size, task.vocabulary_size, generator=torch.Generator().manual_seed(0)
+    )
     measured = task.evaluate(Bigram(logits), length, torch.device("cpu"))
     logp = (logits.double() - logits.double().logsumexp(-1, keepdim=True)).numpy()
     blocks = 299 // length

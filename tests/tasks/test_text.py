@@ -11,7 +11,13 @@ from milepost.tasks import read_text
 def test_a_folder_is_read_at_any_depth_in_the_order_of_names(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / ".git").mkdir()
-    for name, text in {"b/1.txt": "two", "a.TXT": "one", ".git/x.txt": "no", "c.md": "no", "d.txt": " \n"}.items():
+    for name, text in {
+        "b/1.txt": "two",
+        "a.TXT": "one",
+        ".git/x.txt": "no",
+        "c.md": "no",
+        "d.txt": " \n",
+    }.items():
         (tmp_path / name).write_text(text)
     assert read_text(str(tmp_path)).documents == ("one", "two")
 

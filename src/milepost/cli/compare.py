@@ -80,8 +80,7 @@ def _read_seeds(text: str) -> int | list[int]:
 
 def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:
     from milepost.errors import MissingExtra
-    from milepost.files import durable
-    from milepost.reporting import print_compare, render_compare_html
+    from milepost.reporting import print_compare
 
     if as_json:
         import json
@@ -91,13 +90,26 @@ def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: 
         print_compare(result)
     page = Path(html) if html else folder / "report.html"
     try:
-        text = render_compare_html(result)
+        if html or not _up_to_date(page, folder / "result.json"):
+            _write_page(result, page)
     except MissingExtra as error:
         if html:
             raise
         click.echo(f"no page: {error.problem}; {error.fix}", err=True)
-        return
+    else:
+        if not quiet:
+            click.echo(f"report: {page}", err=True)
+
+
+def _up_to_date(page: Path, result: Path) -> bool:
+    # the result is rewritten only when it changed
+    return page.exists() and page.stat().st_mtime_ns >= result.stat().st_mtime_ns
+
+
+def _write_page(result: dict[str, Any], page: Path) -> None:
+    from milepost.files import durable
+    from milepost.reporting import render_compare_html
+
+    text = render_compare_html(result)
     with durable(page) as beside:
         beside.write_text(text, "utf-8")
-    if not quiet:
-        click.echo(f"report: {page}", err=True)

@@ -116,6 +116,12 @@ class RunFolder:
         """Write loss by position at one length."""
         write_json(self.trial_path(trial) / f"length-{length}.json", {"loss_by_position": losses})
 
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Write the result, unless it stands there already: what was drawn from it is then up to date."""
+        path = self.path / "result.json"
+        if not path.exists() or read_json(path) != result:
+            write_json(path, result)
+
 
 def compare_records(held: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
     """Differences of two nested records as ``name: held, now wanted``.

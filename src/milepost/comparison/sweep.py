@@ -19,7 +19,7 @@ from milepost.comparison.design import (
     read_lengths,
     read_seeds,
 )
-from milepost.comparison.folder import RunFolder, environment, write_json
+from milepost.comparison.folder import RunFolder, environment
 from milepost.comparison.result import build_result
 from milepost.comparison.runner import Job, Plan, Progress, run_jobs
 from milepost.errors import OptionError, UnknownName
@@ -115,7 +115,7 @@ def compare(
         news = on_progress or (lambda _: None)
         failures = run_jobs(plan.jobs, folder.path, workers=at_once, device=device, on_progress=news)
     result = build_result(sweep, folder, failures, content.facts(), environment(device))
-    write_json(folder.path / "result.json", result)
+    folder.write_result(result)
     return result
 
 
