@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "LearnedPositions": "milepost.encodings",
     "MilepostError": "milepost.errors",
+    "check_positions": "milepost.models.checking",
     "compare": "milepost.comparison",
     "doctor": "milepost.diagnostics.doctor",
     "inspect": "milepost.diagnostics.inspection",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from milepost.errors import MilepostError as MilepostError
     from milepost.models import load as load
     from milepost.models import swap as swap
+    from milepost.models.checking import check_positions as check_positions
 
 
 def __getattr__(name: str) -> object:

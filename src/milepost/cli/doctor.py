@@ -35,6 +35,9 @@ _LONGEST_LINE = 400
     "--max-header", "max_header_bytes", type=int, metavar="BYTES", help="Longer headers are refused."
 )
 @click.option(
+    "--run", is_flag=True, help="Load the model and run its positions too: needs torch, and a folder."
+)
+@click.option(
     "--format", "form", type=click.Choice(["text", "github"]), default="text", show_default=True,
     help="github: annotations for a workflow.",
 )  # fmt: skip
@@ -49,12 +52,14 @@ def command(
     html: str | None,
     as_json: bool,
     quiet: bool,
+    run: bool,
     max_header_bytes: int | None,
     **options: Any,
 ) -> int:
     """Where does a length live in the folder of MODEL, and where do these places disagree?
 
-    MODEL is a folder, a .safetensors file or a Hub id. Nothing is built, and nothing written without --fix.
+    MODEL is a folder, a .safetensors file or a Hub id. Nothing is built without --run, and nothing written
+    without --fix.
     """
     from milepost.cli.output import compute_alone, write
 
@@ -76,12 +81,31 @@ def command(
     if changes:
         apply_fixes(model, changes)
         result = doctor(model, **options)
+    if run:
+        result["findings"] += _run(model)
     if html:
         from milepost.reporting import render_doctor_html
 
         write({html: render_doctor_html(result).encode()}, quiet=quiet)
     _print(result, form=form, as_json=as_json, quiet=quiet)
     return _exit_code(result)
+
+
+def _run(model: str) -> list[dict[str, str]]:
+    """What the self-test of positions finds in the model of a folder."""
+    from milepost.diagnostics.doctor.reading import locate
+    from milepost.errors import MissingExtra, OptionError
+
+    folder = locate(model)
+    if folder is None:
+        raise OptionError(
+            "--run loads a folder", got=f"MODEL {model}", fix="leave out --run, or download the model"
+        )
+    try:
+        from milepost.models.checking import check_folder
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("torch", str(error.name)) from error
+    return [found.document() for found in check_folder(folder)]
 
 
 def _refuse_contradictions(*, dry_run: bool, github: bool, html: str | None, as_json: bool) -> None:
