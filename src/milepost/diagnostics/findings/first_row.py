@@ -33,5 +33,5 @@ def check(facts: Facts) -> Verdict:
         f"norm {first:.4g}, median of the others {median:.4g}",
         facts.where([0]),
         f"between {median / _RATIO:.4g} and {median * _RATIO:.4g}, or within {_SPREADS:g} robust standard deviations",
-        "usual for a start token; keep this row as it is when the table is stretched (--keep-first 1)",
+        'usual for a start token; keep this row as it is when the table is stretched: --method "keep(first=1)"',
     )
