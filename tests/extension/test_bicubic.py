@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.errors import DataError, OptionError
@@ -43,6 +43,7 @@ def test_equals_torch_up_and_down(old: tuple[int, int], new: tuple[int, int], pr
     np.testing.assert_allclose(made, reference(table, old, new, prefix), rtol=0, atol=1e-5)
 
 
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(*[st.integers(1, 18)] * 4)
 def test_equals_torch_at_any_size(height: int, width: int, to_height: int, to_width: int) -> None:
     table = rows(height * width, 2)
@@ -58,6 +59,7 @@ def test_without_antialias_the_result_is_another_one() -> None:
     assert np.abs(BICUBIC.apply_grid(table, (14, 14), (7, 7)) - plain).max() > 0.1
 
 
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 3), st.sampled_from([np.float32, np.float64]))
 def test_the_same_grid_is_an_identity(height: int, width: int, prefix: int, dtype: type) -> None:
     table = rows(prefix + height * width, 3, dtype)

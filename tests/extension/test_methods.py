@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.errors import DataError, MilepostError, OptionError, SpecError, TableTooShort, UnknownName
@@ -70,6 +70,7 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize("name", STORED)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(
     n=st.integers(5, 24),
     more=st.integers(1, 40),
@@ -105,6 +106,7 @@ def test_methods_that_promise_no_old_rows_do_change_them(name: str) -> None:
     assert not np.array_equal(small(name).apply(table, 30)[:12], table)
 
 
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(n=st.integers(2, 30), to=st.integers(1, 29))
 def test_crop(n: int, to: int) -> None:
     if to < n:
@@ -115,6 +117,7 @@ def test_crop(n: int, to: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["group", "recur"])
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(n=st.integers(1, 40), length=st.integers(1, 200))
 def test_position_rules_reach_rows_of_the_table_alone(name: str, n: int, length: int) -> None:
     positions = build_method(name).positions(length, n)

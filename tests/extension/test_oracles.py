@@ -29,6 +29,13 @@ def test_hierarchical_gives_all_positions_rows_of_their_own() -> None:
     assert len(np.unique(made.round(9), axis=0)) == 81
 
 
+def test_hierarchical_shifts_new_rows_away_from_row_0() -> None:
+    p = table(6)
+    p[0] *= 50
+    made = build_method("hierarchical(alpha=0.2)").apply(p, 36).reshape(6, 6, -1)
+    np.testing.assert_allclose(made - p, np.broadcast_to((p - p[0])[:, None] / 4, made.shape), atol=1e-12)
+
+
 @pytest.mark.parametrize(("n", "to"), [(2, 7), (5, 6), (8, 32), (11, 40)])
 @pytest.mark.parametrize("ends", ["aligned", "open"])
 def test_linear_is_torch_interpolation(n: int, to: int, ends: str) -> None:

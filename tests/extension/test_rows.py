@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.errors import DataError, OptionError, TableTooShort, UnsafeFile
@@ -36,6 +36,7 @@ def spec_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", GROWING)
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(
     dtype=st.sampled_from(sorted(TORCH)),
     first_row=st.integers(0, 3),

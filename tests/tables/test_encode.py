@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -31,6 +31,7 @@ def test_wide_formats_come_back(dtype: str) -> None:
     assert encode(decode(raw, dtype), dtype) == raw
 
 
+@settings(deadline=None, derandomize=True, max_examples=25)
 @given(arrays.arrays(np.uint32, 50, elements=st.integers(0, 2**32 - 1)))
 def test_rounding_is_that_of_torch(bits: np.ndarray) -> None:
     values = bits.view(np.float32)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class Hierarchical(TextMethod):
     """Row ``i * n + j`` is ``alpha * u[i] + (1 - alpha) * u[j]`` with ``u = (p - alpha * p[0]) / (1 - alpha)``.
 
-    Every new position has a row of its own, made of its block and its place in the block.
+    Every new position has a row of its own, made of its block and its place in the block. For blocks after the first
+    it is ``p[j] + alpha / (1 - alpha) * (p[i] - p[0])``: where row 0 stands apart from the others, all new rows
+    are shifted away from it.
 
     Args:
         alpha: the share of the block, between 0 and 1. One half would give mirrored pairs the same row.

@@ -33,8 +33,7 @@ class SinusoidFit(TextMethod):
     over the table, from half a cycle over the table to one in four positions, at least a whole cycle apart;
     after each choice all amplitudes are fitted anew by least squares. At most one wave for four rows is chosen.
     At the end all frequencies move together, each by a quarter of a cycle at most, to where least squares leaves least.
-    What the waves do not explain is absent from the new rows: they are smaller than the old ones, and
-    there is a step at row n.
+    What the waves do not explain is absent from the new rows, so there is a step at row n.
 
     Args:
         harmonics: the most waves to fit.
