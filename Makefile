@@ -4,13 +4,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test format lint types check clean
+.PHONY: demo test slow format lint types check clean
 
 demo: $(READY)
 	$(BIN)/milepost compare builtin:python-docs --out milepost-runs/demo
 
 test: $(READY)
+	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --basetemp=build/pytest
+
+# what `make test` leaves out for its time
+slow: $(READY)
+	@mkdir -p build
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --basetemp=build/pytest -m 'slow or large'
 
 format: $(READY)
 	$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .
