@@ -14,10 +14,12 @@
     ├── UnknownFamily      MP120      3   (LookupError)  a model family Milepost does not know
     ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
     ├── NoTable            MP122      3   (LookupError)  no position table, or several and none was named
+    ├── ExtendRefused      MP123      3   (ValueError)   a model that cannot be given another length
     ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
     ├── HubError           MP131      2   (OSError)      the Hub cannot be reached, or refuses
     ├── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
-    └── CheckFailed        MP150      1   (AssertionError) an encoding breaks a rule of the battery
+    ├── CheckFailed        MP150      1   (AssertionError) an encoding breaks a rule of the battery
+    └── ProofFailed        MP151      1   (AssertionError) an extended model is not what was promised
 
 The message is always three lines; its parts are attributes, so nobody has to parse text.
 """
@@ -161,6 +163,12 @@ class NoTable(MilepostError, LookupError):
     code = "MP122"
 
 
+class ExtendRefused(MilepostError, ValueError):
+    """A model cannot be given another length; nothing was written."""
+
+    code = "MP123"
+
+
 class UnsafeFile(MilepostError, ValueError):
     """A file is malformed, ambiguous or hostile; nothing was written."""
 
@@ -185,4 +193,11 @@ class CheckFailed(MilepostError, AssertionError):
     """An encoding breaks a rule that models rely on."""
 
     code = "MP150"
+    exit_code = 1
+
+
+class ProofFailed(MilepostError, AssertionError):
+    """An extended model is not what its method promises; it was removed again."""
+
+    code = "MP151"
     exit_code = 1

@@ -169,6 +169,8 @@ def read_chunks(descriptor: int, begin: int, end: int) -> Iterator[bytes]:
         os.lseek(descriptor, begin, os.SEEK_SET)
         chunk = os.read(descriptor, min(end - begin, CHUNK_BYTES))
         if not chunk:
-            raise DataError("a file became shorter while it was read", got=f"{end - begin} bytes missing", fix="run again")
+            raise DataError(
+                "a file became shorter while it was read", got=f"{end - begin} bytes missing", fix="run again"
+            )
         yield chunk
         begin += len(chunk)

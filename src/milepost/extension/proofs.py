@@ -1,0 +1,119 @@
+"""What is proved of the files of an extended model, by reading both sides again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from milepost.errors import ProofFailed
+from milepost.extension.plan import Plan
+from milepost.extension.source import CARD
+from milepost.extension.weights import Rewrite, digest, read_chunks
+
+Status = Literal["passed", "failed", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One proof: what was looked at, how it ended, and what was seen."""
+
+    name: str
+    status: Status
+    detail: str
+
+    def document(self) -> dict[str, Any]:
+        """The check as it stands in JSON."""
+        return asdict(self)
+
+
+def prove_old_rows(plan: Plan, folder: Path) -> Check:
+    """Rows that the method promises to keep are the same bytes in both files; read from both.
+
+    Raises:
+        ProofFailed: MP151.
+    """
+    method, counted = plan.target.method, 0
+    for table, _ in plan.target.tables:
+        entry = plan.checkpoint.tensors[table.key]
+        name = plan.source.inner + entry.file
+        rewrite = plan.contents[name]
+        assert isinstance(rewrite, Rewrite)
+        new = rewrite.entries[table.key]
+        rows = (
+            min(len(table.rows), new.shape[-2])
+            if method.keeps_old_rows
+            else table.first_row + table.prefix_rows
+        )
+        end = rows * ((entry.end - entry.begin) // len(table.rows))
+        with _both(plan, folder, name) as (old_file, new_file):
+            if digest(old_file, entry.begin, entry.begin + end) != digest(
+                new_file, new.begin, new.begin + end
+            ):
+                raise _failed("old rows", table.key)
+        counted += rows
+    if method.keeps_old_rows:
+        return Check("old_rows", "passed", f"{counted:,} rows are the same bytes as before")
+    if counted:
+        return Check(
+            "old_rows", "passed", f"{counted:,} reserved rows are the same bytes; {method.guarantee}"
+        )
+    return Check("old_rows", "not_applicable", method.guarantee)
+
+
+def prove_kept(plan: Plan, folder: Path) -> list[Check]:
+    """Every tensor that stays and every file that is copied has the same hash on both sides.
+
+    Raises:
+        ProofFailed: MP151, naming the tensor or the file.
+    """
+    tensors = files = total = 0
+    for member in plan.members:
+        if member.name == CARD:
+            continue
+        content = plan.contents.get(member.name)
+        with _both(plan, folder, member.name) as (old, new):
+            if isinstance(content, Rewrite):
+                for key in content.kept():
+                    before, after = content.header.entries[key], content.entries[key]
+                    if digest(old, before.begin, before.end) != digest(new, after.begin, after.end):
+                        raise _failed("kept tensors", key)
+                    tensors, total = tensors + 1, total + before.end - before.begin
+            elif content is not None:
+                if b"".join(read_chunks(new, 0, os.fstat(new).st_size)) != content:
+                    raise _failed("edited files", member.name)
+            else:
+                size = member.seen.size_bytes
+                if os.fstat(new).st_size != size or digest(old, 0, size) != digest(new, 0, size):
+                    raise _failed("copied files", member.name)
+                files += 1
+    return [
+        Check(
+            "kept_tensors",
+            "passed",
+            f"{tensors:,} tensors of the rewritten files, {total:,} bytes: equal BLAKE2b hashes",
+        ),
+        Check("copied_files", "passed", f"{files:,} files have equal BLAKE2b hashes"),
+    ]
+
+
+@contextlib.contextmanager
+def _both(plan: Plan, folder: Path, name: str) -> Iterator[tuple[int, int]]:
+    member = next(member for member in plan.members if member.name == name)
+    with contextlib.ExitStack() as stack:
+        handles = []
+        for path in (member.real, folder / name):
+            handles.append(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
+            stack.callback(os.close, handles[-1])
+        yield handles[0], handles[1]
+
+
+def _failed(proof: str, what: str) -> ProofFailed:
+    return ProofFailed(
+        f"the written model is not what was promised: {proof}",
+        got=ascii(what)[:120],
+        fix="check the disk, and report this",
+    )

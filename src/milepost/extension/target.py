@@ -1,0 +1,311 @@
+"""Which tables grow together and to what, or why a model cannot be given another length."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from milepost.errors import DataError, ExtendRefused, NoTable, OptionError
+from milepost.extension.method import Grid, Method, build_method, default_method
+from milepost.tables import Checkpoint, Match, PositionTable, recognise
+
+Size: TypeAlias = int | tuple[int, int]
+Path: TypeAlias = tuple[str, ...]
+
+_INSTEAD: Mapping[str, str] = {
+    "alibi": "ALiBi has no table and takes any length; raise model_max_length in tokenizer_config.json alone",
+    "relative_bias": "a bias by distance has no last position; raise model_max_length in tokenizer_config.json alone",
+    "fixed_sinusoid": "sinusoids are computed for any length: raise the length in config.json, and leave stored ones out of the file",
+    "convolution": "a convolution takes any length: nothing is to be extended",
+    "none": "without positions there is no limit to move",
+}
+_OTHER_NAMES: Mapping[str, Mapping[str, Path]] = {
+    # where a configuration that is translated for reading keeps its lengths
+    "timm_vit": {"image_size": ("pretrained_cfg", "input_size")},
+    "timm_vit_distilled": {"image_size": ("pretrained_cfg", "input_size")},
+    "timm_vit_patches": {"image_size": ("pretrained_cfg", "input_size")},
+    "open_clip": {"context_length": ("model_cfg", "text_cfg", "context_length")},
+    "open_clip_vision": {"vision_cfg.image_size": ("model_cfg", "vision_cfg", "image_size")},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Tables that one field of the configuration makes as long as they are, and what they become.
+
+    Attributes:
+        tables: those that grow, each with the family's row of data; None where the family is unknown.
+        method: how.
+        old: the length today: usable positions, for images the size in pixels.
+        new: the length wanted.
+        grids: what each table is extended to: usable positions, or a grid of patches.
+        config: the configuration as it will be.
+        fields: changed fields of the configuration: path, old value, new value.
+    """
+
+    tables: tuple[tuple[PositionTable, Match | None], ...]
+    method: Method
+    old: Size
+    new: Size
+    grids: tuple[int | Grid, ...]
+    config: Mapping[str, Any]
+    fields: tuple[tuple[Path, Any, Any], ...]
+
+    @property
+    def is_image(self) -> bool:
+        """Whether lengths are pixels."""
+        return is_image(self.tables[0][0])
+
+
+def is_image(table: PositionTable) -> bool:
+    """Whether a table has a grid of patches."""
+    return table.kind == "patches"
+
+
+def choose_target(
+    checkpoint: Checkpoint, to: Size, method: str | Method | None, tensor: str | None
+) -> Target:
+    """Find the tables that are meant and lay out what they become; refuse what cannot be done, with the reason.
+
+    Raises:
+        ExtendRefused: MP123, no table, or one that an extension would break. NoTable: MP122, several could be meant.
+        OptionError: MP105, a target that fits neither table nor method. DataError: MP110, configuration and table disagree.
+    """
+    chosen = build_method(method) if isinstance(method, str) else method
+    matches = _matches(checkpoint)
+    tables = _choose(checkpoint, matches, to, chosen, tensor)
+    table = tables[0]
+    chosen = chosen or default_method("image" if is_image(table) else "text")
+    if chosen.position_rule:
+        raise ExtendRefused(
+            f"{chosen.name} changes no table but the rule by which positions find their rows",
+            got=str(chosen.spec),
+            fix="no loader reads such a rule from a folder yet; tile and hierarchical keep the old rows too",
+        )
+    _refuse_disagreement(checkpoint, tables)
+    paired = tuple((one, matches.get(one.key)) for one in tables)
+    if is_image(table):
+        return _image_target(checkpoint, paired, to, chosen)
+    return _text_target(checkpoint, paired, to, chosen)
+
+
+def _matches(checkpoint: Checkpoint) -> dict[str, Match]:
+    if checkpoint.family is None:
+        return {}
+    return {match.key: match for match in recognise(checkpoint.config, checkpoint.tensors)[2]}
+
+
+def _choose(
+    checkpoint: Checkpoint, matches: Mapping[str, Match], to: Size, method: Method | None, tensor: str | None
+) -> list[PositionTable]:
+    """The table that is meant, and all others that the same field makes as long as it is."""
+    learned = [one for one in checkpoint.tables if one.kind != "fixed_sinusoid"]
+    movable = [
+        one
+        for one in learned
+        if (one.form is None or one.form.resizable) and not _is_bound(matches.get(one.key))
+    ]
+    if tensor is not None:
+        movable = [one for one in movable if one.key == tensor] and movable
+        if tensor not in [one.key for one in movable]:
+            raise _refusal(checkpoint, learned)
+        meant = [one for one in movable if one.key == tensor]
+    else:
+        kind = method.kind if method else "image" if isinstance(to, tuple) else None
+        meant = [one for one in movable if kind is None or is_image(one) == (kind == "image")] or movable
+    if not meant:
+        raise _refusal(checkpoint, learned)
+    fields = {one.length_field or one.key for one in meant}
+    if len(fields) > 1:
+        raise NoTable(
+            "which table is meant is not clear",
+            got=", ".join(f"{one.key!a} ({one.role})" for one in meant),
+            fix="choose one: --tensor KEY",
+        )
+    field = fields.pop()
+    return meant[:1] + [one for one in movable if one is not meant[0] and one.length_field == field]
+
+
+def _is_bound(match: Match | None) -> bool:
+    """Whether attention knows distances of its own up to the table's length, so that it cannot grow alone."""
+    if match is None or match.family.positions_by != "relative_bias":
+        return False
+    return bool(match.config.get("relative_attention", True))
+
+
+def _refusal(checkpoint: Checkpoint, learned: Sequence[PositionTable]) -> ExtendRefused:
+    order = checkpoint.positions_by
+    named = f"{checkpoint.model_type!a} knows positions by: {order.replace('_', ' ')}"
+    if learned:
+        return ExtendRefused(
+            "this model's position table cannot grow by itself",
+            got=f"{named}; {', '.join(ascii(one.key) for one in learned[:4])}",
+            fix="what else reads or bounds its positions is in the model's code",
+        )
+    if order == "rotary":
+        return ExtendRefused(
+            "this model has no position table to extend: rotary positions are scaled instead",
+            got=named,
+            fix='set in config.json: "rope_parameters": {"rope_type": "yarn", "factor": F, '
+            '"original_max_position_embeddings": L} beside its rope_theta, and "max_position_embeddings": F * L',
+        )
+    instead = _INSTEAD.get(order, "name the table, if there is one: --tensor KEY --first-row N")
+    return ExtendRefused("this model has no learned position table to extend", got=named, fix=instead)
+
+
+def _refuse_disagreement(checkpoint: Checkpoint, tables: Sequence[PositionTable]) -> None:
+    """What the configuration says must be what the tables are, or nobody knows which of them is right."""
+    for table in tables:
+        if table.form is None and checkpoint.config:
+            raise ExtendRefused(
+                "the family of this model is unknown, and with it what else holds its length",
+                got=f"{checkpoint.model_type!a}, {table.key!a}",
+                fix="extend the weights file alone, without a config.json beside it",
+            )
+        if checkpoint.config and table.expected_rows != len(table.rows):
+            raise DataError(
+                "the configuration and the table disagree",
+                got=f"{table.length_field}: {table.expected_rows} rows expected, {len(table.rows)} in {table.key!a}",
+                fix="see what is right first: milepost doctor MODEL",
+            )
+
+
+def _text_target(
+    checkpoint: Checkpoint, paired: tuple[tuple[PositionTable, Match | None], ...], to: Size, method: Method
+) -> Target:
+    table, match = paired[0]
+    if isinstance(to, tuple) or method.kind == "image":
+        raise OptionError(
+            "this table holds positions of a sequence, not of an image",
+            got=f"{to} by {method.spec}",
+            fix="give one number, and a method for text",
+        )
+    more = to - table.usable_length
+    wanted = tuple(one.usable_length + more for one, _ in paired)
+    old = _dig(checkpoint.config, _path(match)) if match else None
+    config, fields = _change(checkpoint, match, old + more if isinstance(old, int) else None)
+    target = Target(paired, method, table.usable_length, to, wanted, config, fields)
+    _require_rows(checkpoint, target, [len(one.rows) + more for one, _ in paired])
+    return target
+
+
+def _image_target(
+    checkpoint: Checkpoint, paired: tuple[tuple[PositionTable, Match | None], ...], to: Size, method: Method
+) -> Target:
+    table, match = paired[0]
+    if method.kind != "image" or match is None or table.grid is None or match.form.layout == "count":
+        raise OptionError(
+            "this table holds patches of an image"
+            if method.kind != "image"
+            else "this table has no fixed grid",
+            got=f"{table.key!a}, {method.spec}",
+            fix="take a method for images: bicubic"
+            if method.kind != "image"
+            else "its model resizes it by itself",
+        )
+    old = _dig(checkpoint.config, _path(match))
+    if match.form.layout == "spectrogram":
+        if isinstance(to, tuple):
+            raise OptionError("a spectrogram grows along time", got=f"{to}", fix="give one number of frames")
+        value: Any = to
+    else:
+        sides = to if isinstance(to, tuple) else (to, to)
+        value = _image_value(old, sides)
+        patch = match.config.get("patch_size")
+        patches = patch if isinstance(patch, list | tuple) else (patch, patch)
+        if any(side % int(p or 1) for side, p in zip(sides, patches[-2:], strict=False)):
+            raise OptionError(
+                "the size is no whole number of patches", got=f"{sides}", fix=f"multiples of {patches[-1]}"
+            )
+    config, fields = _change(checkpoint, match, value)
+    grown = _rematch(checkpoint, config)
+    grids = tuple(grown[one.key].grid() for one, _ in paired)
+    if None in grids or math.prod(grids[0] or ()) <= math.prod(table.grid):
+        raise OptionError(
+            "the target is not larger than the table",
+            got=f"patches {_times(grids[0] or (0,))}, today {_times(table.grid)}",
+            fix="ask for more pixels",
+        )
+    rows = [
+        one.prefix_rows + math.prod(grid or ()) + one.trailing_rows
+        for (one, _), grid in zip(paired, grids, strict=True)
+    ]
+    target = Target(
+        paired, method, _pixels(old), to if match.form.layout == "spectrogram" else _pixels(value),
+        tuple(grid for grid in grids if grid), config, fields,
+    )  # fmt: skip
+    _require_rows(checkpoint, target, rows)
+    return target
+
+
+def _image_value(old: Any, sides: tuple[int, int]) -> Any:
+    """A size as the configuration writes it: one number, two, or channels before them."""
+    if isinstance(old, list | tuple):
+        return [*old[:-2], *sides]
+    return sides[0] if sides[0] == sides[1] else list(sides)
+
+
+def _pixels(value: Any) -> Size:
+    if isinstance(value, list | tuple):
+        return int(value[-2]), int(value[-1])
+    return int(value), int(value)
+
+
+def _times(grid: Sequence[int]) -> str:
+    return " x ".join(map(str, grid))
+
+
+def _change(
+    checkpoint: Checkpoint, match: Match | None, value: Any
+) -> tuple[dict[str, Any], tuple[tuple[Path, Any, Any], ...]]:
+    """The configuration with the field, and all that repeat it, set to ``value``."""
+    config = copy.deepcopy(dict(checkpoint.config))
+    if match is None or value is None or not config:
+        return config, ()
+    path = _path(match)
+    old = _dig(config, path)
+    paths = [path, *((*path[:-1], name) for name in match.family.config_fields)]
+    # older CLIP files write each part twice, and transformers reads the copy
+    paths += [(f"{one[0]}_dict", *one[1:]) for one in paths if len(one) > 1]
+    fields = []
+    for one in paths:
+        if (found := _dig(config, one)) is not None and found == old:
+            _dig(config, one[:-1])[one[-1]] = value
+            fields.append((one, old, value))
+    return config, tuple(fields)
+
+
+def _path(match: Match) -> Path:
+    """Where the length stands in the file, which for some libraries is not where the translation has it."""
+    named = f"{match.path}{match.form.field}"
+    return _OTHER_NAMES.get(match.family.name, {}).get(named) or tuple(named.split("."))
+
+
+def _dig(document: Any, path: Path) -> Any:
+    for name in path:
+        if not isinstance(document, Mapping) or name not in document:
+            return None
+        document = document[name]
+    return document
+
+
+def _rematch(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[str, Match]:
+    return {match.key: match for match in recognise(config, checkpoint.tensors)[2]}
+
+
+def _require_rows(checkpoint: Checkpoint, target: Target, rows: Sequence[int]) -> None:
+    """The changed configuration must ask for the new rows, and for the old ones in every other table."""
+    if not checkpoint.config:
+        return
+    grown = _rematch(checkpoint, target.config)
+    wanted = {one.key: count for (one, _), count in zip(target.tables, rows, strict=True)}
+    for table in checkpoint.tables:
+        if grown[table.key].expected_rows() != wanted.get(table.key, table.expected_rows):
+            raise ExtendRefused(
+                "the new length would change another table too",
+                got=f"{table.key!a} ({table.role}) would need {grown[table.key].expected_rows()} rows",
+                fix="choose the other table: --tensor KEY",
+            )
