@@ -16,6 +16,7 @@ _PUBLIC = {
     "check_positions": "milepost.models.checking",
     "compare": "milepost.comparison",
     "doctor": "milepost.diagnostics.doctor",
+    "extend": "milepost.tuning.extension",
     "inspect": "milepost.diagnostics.inspection",
     "load": "milepost.models",
     "swap": "milepost.models",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from milepost.errors import MilepostError as MilepostError
     from milepost.models import load as load
     from milepost.models import swap as swap
+    from milepost.tuning.extension import extend as extend
     from milepost.models.checking import check_positions as check_positions
 
 

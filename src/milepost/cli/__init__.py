@@ -17,6 +17,7 @@ VERBS = {
     "compare": "milepost.cli.compare",
     "inspect": "milepost.cli.inspect",
     "doctor": "milepost.cli.doctor",
+    "extend": "milepost.cli.extend",
 }
 
 

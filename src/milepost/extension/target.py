@@ -111,13 +111,13 @@ def _choose(
     if tensor is not None:
         movable = [one for one in movable if one.key == tensor] and movable
         if tensor not in [one.key for one in movable]:
-            raise _refusal(checkpoint, learned)
+            raise _refusal(checkpoint, learned, to)
         meant = [one for one in movable if one.key == tensor]
     else:
         kind = method.kind if method else "image" if isinstance(to, tuple) else None
         meant = [one for one in movable if kind is None or is_image(one) == (kind == "image")] or movable
     if not meant:
-        raise _refusal(checkpoint, learned)
+        raise _refusal(checkpoint, learned, to)
     fields = {one.length_field or one.key for one in meant}
     if len(fields) > 1:
         raise NoTable(
@@ -136,7 +136,7 @@ def _is_bound(match: Match | None) -> bool:
     return bool(match.config.get("relative_attention", True))
 
 
-def _refusal(checkpoint: Checkpoint, learned: Sequence[PositionTable]) -> ExtendRefused:
+def _refusal(checkpoint: Checkpoint, learned: Sequence[PositionTable], to: Size) -> ExtendRefused:
     order = checkpoint.positions_by
     named = f"{checkpoint.model_type!a} knows positions by: {order.replace('_', ' ')}"
     if learned:
@@ -146,11 +146,16 @@ def _refusal(checkpoint: Checkpoint, learned: Sequence[PositionTable]) -> Extend
             fix="what else reads or bounds its positions is in the model's code",
         )
     if order == "rotary":
+        inner = checkpoint.config.get("text_config")
+        config = inner if isinstance(inner, Mapping) else checkpoint.config
+        length = config.get("max_position_embeddings")
+        known = isinstance(length, int) and isinstance(to, int) and 0 < length < to
+        factor, old, new = (f"{to / length:g}", length, to) if known else ("F", "L", "F * L")  # type: ignore[operator]
         return ExtendRefused(
             "this model has no position table to extend: rotary positions are scaled instead",
             got=named,
-            fix='set in config.json: "rope_parameters": {"rope_type": "yarn", "factor": F, '
-            '"original_max_position_embeddings": L} beside its rope_theta, and "max_position_embeddings": F * L',
+            fix=f'in config.json set "max_position_embeddings": {new} and, beside its rope_theta, "rope_parameters": '
+            f'{{"rope_type": "yarn", "factor": {factor}, "original_max_position_embeddings": {old}}}',
         )
     instead = _INSTEAD.get(order, "name the table, if there is one: --tensor KEY --first-row N")
     return ExtendRefused("this model has no learned position table to extend", got=named, fix=instead)

@@ -13,6 +13,7 @@ _PUBLIC = {
     "plain": "milepost.reporting.summary",
     "print_compare": "milepost.reporting.terminal",
     "print_doctor": "milepost.reporting.doctor_terminal",
+    "print_extend": "milepost.reporting.extend_terminal",
     "print_inspect": "milepost.reporting.inspect_terminal",
     "read_schema": "milepost.reporting.schemas",
     "render_compare_html": "milepost.reporting.page",
@@ -25,6 +26,7 @@ __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
     from milepost.reporting.doctor_terminal import print_doctor as print_doctor
+    from milepost.reporting.extend_terminal import print_extend as print_extend
     from milepost.reporting.findings import annotate as annotate
     from milepost.reporting.inspect_figures import render_inspect_png as render_inspect_png
     from milepost.reporting.inspect_terminal import print_inspect as print_inspect

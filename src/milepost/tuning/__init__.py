@@ -1,0 +1,1 @@
+"""Extended models: the verb ``extend`` with its proofs of whole models."""

@@ -1,0 +1,83 @@
+"""Proofs of a whole model: doctor reads its folder, and transformers loads and runs it in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from milepost.diagnostics.doctor import doctor
+from milepost.errors import MilepostError, MissingExtra, ProofFailed
+from milepost.extension.plan import Plan
+from milepost.extension.proofs import Check
+
+
+def prove_by_doctor(plan: Plan, folder: Path) -> list[Check]:
+    """Doctor finds no issue in the new folder that the old one does not have.
+
+    A failure does not undo the extension: the check says what was found.
+    """
+    name = "doctor"
+    try:
+        new = _issues(folder)
+        old = _issues(plan.source.weights or plan.source.root)
+    except MilepostError as error:
+        return [Check(name, "not_applicable", f"doctor cannot read this model: {error.problem}")]
+    if found := {place: text for place, text in new.items() if place not in old}:
+        text = "; ".join(f"{code} {text}" for (code, _), text in found.items())
+        return [Check(name, "failed", text)]
+    left = f"; {len(new)} that were there before" if new else ""
+    return [Check(name, "passed", f"no new issue{left}")]
+
+
+def _issues(model: Path) -> dict[tuple[str, str], str]:
+    found = [one for one in doctor(model)["findings"] if one["status"] == "issue"]
+    return {(one["code"], one["where"]): f"{one['where']}: {one['got']}" for one in found}
+
+
+def prove_model(plan: Plan, folder: Path) -> list[Check]:
+    """transformers loads the new model without keys that are missing or do not fit, and runs it at both lengths.
+
+    Raises:
+        ProofFailed: MP151. MissingExtra: MP106, without torch and transformers.
+    """
+    for module in ("torch", "transformers"):
+        if find_spec(module) is None:
+            raise MissingExtra.of("torch", module)
+    table = plan.target.tables[0][0]
+    task = {
+        "old_folder": str(plan.source.folder),
+        "new_folder": str(folder / plan.source.inner),
+        "old": plan.target.old,
+        "new": plan.target.new,
+        "role": table.role,
+        "same_outputs": plan.target.method.keeps_old_rows,
+    }
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "milepost.tuning.reload"],
+        input=json.dumps(task),
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        raise _failed("transformers cannot load it", last)
+    checks = [Check(**one) for one in json.loads(done.stdout.splitlines()[-1])]
+    for check in checks:
+        if check.status == "failed":
+            raise _failed(check.name.replace("_", " "), check.detail)
+    return checks
+
+
+def _failed(what: str, got: str) -> ProofFailed:
+    return ProofFailed(
+        f"the extended model is not what was promised: {what}",
+        got=ascii(got)[:300],
+        fix="nothing was kept; --verify files keeps the folder to look at",
+    )
