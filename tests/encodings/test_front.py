@@ -47,6 +47,28 @@ def test_outputs_and_gradients_are_those_of_transformers(kind):
         torch.testing.assert_close(left.weight.grad, right.weight.grad, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("epsilon", [None, 1e-12])
+def test_going_sequence_by_sequence_gives_the_same_numbers(epsilon):
+    front = TokenAndPositionEmbedding(
+        FrontShape(50, 512, 160, segments=2, epsilon=epsilon, dropout=0.5)
+    ).eval()
+    tokens = torch.randint(0, 50, (3, 128), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert front._goes_by_sequence(tokens, front.positions.weight[:128])
+        for given in (tokens, tokens.int()):
+            torch.testing.assert_close(front(given), front(tokens.clone()))
+        fast, segmented = front(tokens), front(tokens, segments=torch.zeros_like(tokens))
+        front.train()
+        assert (front(tokens) == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
+    front.eval()
+    slow = front(tokens)
+    assert slow.requires_grad
+    torch.testing.assert_close(fast, slow)
+    torch.testing.assert_close(segmented, slow)
+    with torch.no_grad(), pytest.raises(IndexError):
+        front(torch.full_like(tokens, 50))
+
+
 def test_a_kept_gradient_is_the_same_and_accumulates():
     _, plain = stock("bert")
     kept = TokenAndPositionEmbedding(SHAPE, keep_gradient=True)

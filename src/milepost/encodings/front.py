@@ -28,6 +28,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "opt": ("embed_tokens.weight", "embed_positions.weight"),
 }
 KEYS = {**KEYS, "roberta": KEYS["bert"]}
+_WORTH_A_CALL = 1 << 16  # numbers in a sequence, below which separate calls for each cost more than they save
 _OURS = ("tokens.weight", "positions.weight", "segments.weight", "norm.weight", "norm.bias")
 
 
@@ -74,8 +75,8 @@ class TokenAndPositionEmbedding(nn.Module):
     """Token plus position (plus segment) embeddings (then layer norm, dropout), as BERT and GPT-2 have it.
 
     Equals transformers' own modules to rounding. Contiguous positions are a slice, joined with a single
-    segment before the batch is touched, and added in place. The position gradient is a sum over the
-    batch in a fixed order.
+    segment before the batch is touched, and added in place; on the CPU without gradients, each sequence is
+    finished before the next. The position gradient is a sum over the batch in a fixed order.
 
     Args:
         shape: what it is made of.
@@ -171,11 +172,34 @@ class TokenAndPositionEmbedding(nn.Module):
         if self.segments is not None:
             # one segment for all joins the rows of one sequence, not those of the batch
             added = added + (self.segments.weight[0] if segments is None else self.segments(segments))
-        # in place: the lookup's backward does not need its output
-        embedded = self._look_up(tokens).add_(added)
-        if self.norm is not None:
-            embedded = self.norm(embedded)
+        if self._goes_by_sequence(tokens, added):
+            embedded = self._embed_by_sequence(tokens, added)
+        else:
+            # in place: the lookup's backward does not need its output
+            embedded = self._look_up(tokens).add_(added)
+            embedded = embedded if self.norm is None else self.norm(embedded)
         return nn.functional.dropout(embedded, self.shape.dropout, self.training)
+
+    def _goes_by_sequence(self, tokens: Tensor, added: Tensor) -> bool:
+        return (
+            not torch.is_grad_enabled()
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled(tokens.device.type)
+            and tokens.device.type == "cpu"
+            and tokens.ndim == 2
+            and added.ndim == 2
+            and added.numel() >= _WORTH_A_CALL
+        )
+
+    def _embed_by_sequence(self, tokens: Tensor, added: Tensor) -> Tensor:
+        """All steps for one sequence while it is in the cache, into one buffer; nothing for a backward."""
+        embedded = self.tokens.weight.new_empty(*tokens.shape, self.shape.dim)
+        for sequence, into in zip(tokens, embedded, strict=True):
+            torch.index_select(self.tokens.weight, 0, sequence, out=into)
+            into.add_(added)
+            if self.norm is not None:
+                into.copy_(self.norm(into))
+        return embedded
 
     def _look_up(self, tokens: Tensor) -> Tensor:
         if self.keep_gradient and torch.is_grad_enabled():
