@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from milepost.extension import build_method
+from milepost.extension.sinusoid_fit import _power
 
 
 def table(n: int, dim: int = 5, seed: int = 0) -> np.ndarray:
@@ -140,6 +141,12 @@ def least_squares_wave(p: np.ndarray, cycles: float, to: int) -> tuple[float, np
     fitted = basis[:n]
     weights = np.linalg.solve(fitted.T @ fitted, fitted.T @ p)
     return float(((p - fitted @ weights) ** 2).sum()), basis @ weights
+
+
+def test_sinusoid_fit_weighs_candidates_by_the_power_of_their_transform() -> None:
+    p = table(10, 3)
+    direct = [np.square(np.abs(np.exp(-2j * np.pi * k / 640 * np.arange(10)) @ p)).sum() for k in range(321)]
+    np.testing.assert_allclose(_power(p), direct, atol=1e-10)
 
 
 def test_sinusoid_fit_takes_the_strongest_wave_and_fits_it_by_least_squares() -> None:
