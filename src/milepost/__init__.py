@@ -15,6 +15,7 @@ _PUBLIC = {
     "MilepostError": "milepost.errors",
     "check_positions": "milepost.models.checking",
     "compare": "milepost.comparison",
+    "cost": "milepost.diagnostics.cost",
     "doctor": "milepost.diagnostics.doctor",
     "extend": "milepost.tuning.extension",
     "inspect": "milepost.diagnostics.inspection",
@@ -26,6 +27,7 @@ __all__ = sorted(["__version__", *_PUBLIC])
 
 if TYPE_CHECKING:
     from milepost.comparison import compare as compare
+    from milepost.diagnostics.cost import cost as cost
     from milepost.diagnostics.doctor import doctor as doctor
     from milepost.diagnostics.inspection import inspect as inspect
     from milepost.encodings import LearnedPositions as LearnedPositions

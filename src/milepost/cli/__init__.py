@@ -17,6 +17,7 @@ VERBS = {
     "compare": "milepost.cli.compare",
     "inspect": "milepost.cli.inspect",
     "doctor": "milepost.cli.doctor",
+    "cost": "milepost.cli.cost",
     "extend": "milepost.cli.extend",
 }
 

@@ -12,6 +12,7 @@ _PUBLIC = {
     "annotate": "milepost.reporting.findings",
     "plain": "milepost.reporting.summary",
     "print_compare": "milepost.reporting.terminal",
+    "print_cost": "milepost.reporting.cost_terminal",
     "print_doctor": "milepost.reporting.doctor_terminal",
     "print_extend": "milepost.reporting.extend_terminal",
     "print_inspect": "milepost.reporting.inspect_terminal",
@@ -25,6 +26,7 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
+    from milepost.reporting.cost_terminal import print_cost as print_cost
     from milepost.reporting.doctor_terminal import print_doctor as print_doctor
     from milepost.reporting.extend_terminal import print_extend as print_extend
     from milepost.reporting.findings import annotate as annotate

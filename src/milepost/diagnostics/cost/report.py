@@ -1,0 +1,127 @@
+"""The verb ``cost``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from milepost.diagnostics.cost.formulas import Sizes, price
+from milepost.diagnostics.cost.shape import Shape, read_shape
+from milepost.errors import OptionError
+from milepost.spec import Spec, parse_specs
+
+SCHEMA_VERSION = 1
+ALTERNATIVES = "learned,sinusoidal,rotary,alibi,t5,shaw,kerple,fire,sandwich,none"
+_FLOAT32_BYTES = 4
+_WEIGHT_BYTES = {"float32": 4, "bfloat16": 2}
+_TRAINING_BYTES = {
+    "float32": 4 * 4,  # weight, gradient, and Adam's two moments
+    "bfloat16": 4 * 2,
+    "mixed": 2 + 2 + 3 * 4,  # bfloat16 weight and gradient; float32 weight and moments
+}
+
+
+def cost(
+    model: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    lengths: Sequence[int] | None = None,
+    encodings: str = ALTERNATIVES,
+    max_len: int | None = None,
+    revision: str | None = None,
+) -> dict[str, Any]:
+    """Say what a model's position encoding and its alternatives cost, from the configuration alone.
+
+    Numbers follow from formulas (``docs/cost.md``) that tests hold against the encodings themselves: the
+    parameters that they have, the operations that they run. Nothing is built and torch is not imported.
+
+    Args:
+        model: a folder with ``config.json``, such a file, a Hub id, or the configuration as a mapping.
+        lengths: of the sequence, in tokens; by default the positions that the model has.
+        encodings: specs, comma separated. One that this model cannot have, such as ``rotary`` with an
+            odd head width, is left out of the default list.
+        max_len: positions that tables get, instead of the model's own.
+        revision: of a Hub id.
+
+    Returns:
+        The document of ``schemas/cost.json``. The model's own encoding comes first among ``encodings``.
+
+    Raises:
+        UnknownFamily: MP120. DataError: MP110. UnsafeFile: MP130. HubError: MP131.
+        UnknownName: MP104. SpecError: MP103. OptionError: MP105.
+
+    >>> gpt3 = {"model_type": "gpt2", "n_positions": 2048, "n_embd": 12288, "n_head": 96, "n_layer": 96}
+    >>> cost(gpt3)["present"]["parameters"]
+    25165824
+    """
+    shape = read_shape(model, revision=revision, max_len=max_len)
+    asked = sorted(set(lengths)) if lengths else [shape.sizes.max_len]
+    for number in (*asked, shape.sizes.max_len):
+        if not 0 < number < 2**31:
+            raise OptionError("lengths are positive numbers", got=str(number), fix="--lengths 512,2048")
+    sizes = shape.sizes
+    specs = {str(spec): spec for spec in ([shape.encoding] if shape.encoding else [])}
+    for spec in parse_specs(encodings):
+        if encodings != ALTERNATIVES or _fits(spec, sizes):
+            specs.setdefault(str(spec), spec)
+    present = str(shape.encoding) if shape.encoding else None
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": shape.source,
+        "family": shape.family,
+        "model_type": shape.model_type,
+        "part": shape.part,
+        "sizes": asdict(sizes),
+        "present": _present(shape),
+        "lengths": asked,
+        "yardsticks": {
+            "token_table_parameters": shape.vocabulary and shape.vocabulary * sizes.dim,
+            "attention_operations": {str(n): _attention(sizes, n) for n in asked},
+        },
+        "encodings": [
+            _priced(spec, sizes, asked) | {"present": text == present} for text, spec in specs.items()
+        ],
+    }
+
+
+def _present(shape: Shape) -> dict[str, Any]:
+    return {
+        "positions_by": shape.positions_by,
+        "encoding": str(shape.encoding) if shape.encoding else None,
+        "parameters": shape.parameters,
+        "tables": [table.document() for table in shape.tables],
+    }
+
+
+def _fits(spec: Spec, sizes: Sizes) -> bool:
+    try:
+        price(spec, sizes)
+    except OptionError:
+        return False
+    return True
+
+
+def _attention(sizes: Sizes, length: int) -> int:
+    """Queries with keys and weights with values, two operations a multiply-add, nothing masked away."""
+    return 4 * sizes.layers * sizes.heads * sizes.head_dim * length * length
+
+
+def _priced(spec: Spec, sizes: Sizes, lengths: Sequence[int]) -> dict[str, Any]:
+    priced = price(spec, sizes)
+    limit, parameters = priced.usable_length, priced.parameters
+    work = {str(n): None if limit is not None and n > limit else priced.work(n) for n in lengths}
+    total = {n: None if done is None else done.operations(sizes.layers) for n, done in work.items()}
+    return {
+        "encoding": str(spec),
+        "place": priced.formula.place,
+        "usable_length": limit,
+        "parameters": parameters,
+        "weight_bytes": {name: parameters * size for name, size in _WEIGHT_BYTES.items()},
+        "training_bytes": {name: parameters * size for name, size in _TRAINING_BYTES.items()},
+        "operations": total,
+        "operations_per_token": {n: None if done is None else done / int(n) for n, done in total.items()},
+        "working_bytes": {
+            n: None if done is None else done.held * _FLOAT32_BYTES for n, done in work.items()
+        },
+    }

@@ -1,0 +1,266 @@
+"""The sizes of a model and its position encoding, read from its configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from milepost.diagnostics.cost.formulas import Sizes, price
+from milepost.diagnostics.doctor.reading import locate
+from milepost.errors import DataError, OptionError, UnknownFamily
+from milepost.spec import Spec, Value, parse_spec
+from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_id
+
+_SWAPPED = "milepost_"
+_ROLES = ("text", "decoder", "encoder", "vision", "audio", "entity")
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "layers": ("decoder_layers", "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "heads": ("decoder_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"),
+    "dim": ("hidden_size", "n_embd", "d_model", "dim", "emb_dim"),
+}  # fmt: skip
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
+_TABLE_DIM = {
+    "albert": "embedding_size",
+    "electra": "embedding_size",
+    "convbert": "embedding_size",
+    "rembert": "input_embedding_size",
+}
+# families where a field says whether there is a table: field, the value that means yes, what a missing one is
+_OPTIONAL: Mapping[str, tuple[str, Any, Any]] = {
+    "esm": ("position_embedding_type", "absolute", "absolute"),
+    "deberta": ("position_biased_input", True, True),
+    "beit": ("use_absolute_position_embeddings", True, False),
+}
+_ONE_BIAS_A_STACK = ("t5", "mt5", "switch_transformers", "pop2piano")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One position table; ``rows`` counts reserved ones too."""
+
+    role: str
+    kind: str
+    rows: int
+    first_row: int
+    dim: int
+
+    @property
+    def parameters(self) -> int:
+        """Its numbers."""
+        return self.rows * self.dim
+
+    def document(self) -> dict[str, Any]:
+        """The table as it stands in JSON."""
+        return {**asdict(self), "parameters": self.parameters}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a configuration says.
+
+    Attributes:
+        source: where it was read.
+        family: Milepost's name of the family.
+        model_type: of the model, or of its part.
+        part: the field of the part that is looked at; empty for the model itself.
+        sizes: of the stack that the first table belongs to.
+        positions_by: how the family knows positions (see ``tables.Checkpoint``).
+        encoding: the nearest spec; ``None`` where there is none.
+        tables: position tables.
+        parameters: of the position encoding; ``None`` where it is not known.
+        vocabulary: tokens; ``None`` where the model has none.
+    """
+
+    source: str
+    family: str
+    model_type: str
+    part: str
+    sizes: Sizes
+    positions_by: str
+    encoding: Spec | None
+    tables: tuple[Stored, ...]
+    parameters: int | None
+    vocabulary: int | None
+
+
+def read_shape(
+    model: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    revision: str | None = None,
+    max_len: int | None = None,
+) -> Shape:
+    """Read sizes and position encoding from a configuration; weights are not looked at.
+
+    Args:
+        model: a folder with ``config.json``, such a file, a Hub id, or the configuration itself.
+        revision: of a Hub id.
+        max_len: positions that tables get, instead of the present number.
+
+    Raises:
+        UnknownFamily: MP120. DataError: MP110, no such file, or a size that is not there.
+        OptionError: MP105, a model that claims no length, without ``max_len``. UnsafeFile: MP130. HubError: MP131.
+    """
+    config, source = (model, "a configuration") if isinstance(model, Mapping) else _read(model, revision)
+    family, config, part = _find_family(config)
+    tables = tuple(_tables(family, config))
+    claimed = tables[0].rows - tables[0].first_row if tables else _first(config, _LENGTHS)
+    record = config.get("milepost")
+    if isinstance(record, Mapping) and isinstance(record.get("max_len"), int):
+        claimed = record["max_len"]
+    length = max_len or claimed
+    if length is None:
+        raise OptionError("the configuration claims no length", got=source, fix="give one: --max-len N")
+    sizes = _sizes(config, tables, length)
+    positions_by = _positions_by(family, config, tables)
+    encoding, parameters = _encoding(positions_by, config, sizes, tables)
+    if isinstance(record, Mapping):
+        encoding, tables = parse_spec(str(record.get("encoding"))), ()
+        parameters = price(encoding, replace(sizes, max_len=claimed or length)).parameters
+    return Shape(
+        source=source,
+        family=family.name,
+        model_type=str(config["model_type"]),
+        part=part,
+        sizes=sizes,
+        positions_by=positions_by,
+        encoding=encoding,
+        tables=tables,
+        parameters=parameters,
+        vocabulary=_count(config.get("vocab_size")),
+    )
+
+
+def _read(model: str | os.PathLike[str], revision: str | None) -> tuple[dict[str, Any], str]:
+    text, path = os.fspath(model), Path(model).expanduser()
+    folder = locate(path)
+    if folder is not None:
+        with Folder(folder) as opened:
+            return opened.read_json("config.json"), text
+    if path.is_file():
+        with Folder(path.parent) as opened:
+            return opened.read_json(path.name), text
+    if is_hub_id(text):
+        with HubModel(text, revision) as remote:
+            return remote.read_json("config.json"), text
+    raise DataError("there is no such model", got=ascii(text[:200]), fix="give a folder or a config.json")
+
+
+def _find_family(config: Mapping[str, Any]) -> tuple[Family, dict[str, Any], str]:
+    """The family; for models made of parts, that of the first part, text before images."""
+    kind = config.get("model_type")
+    family = family_of(kind.removeprefix(_SWAPPED)) if isinstance(kind, str) else None
+    if family is None:
+        raise UnknownFamily(
+            "Milepost does not know this model family",
+            got=f"model_type {ascii(kind)[:80]}",
+            fix="use a configuration of a known family (docs/families-of-tables.md)",
+        )
+    if family.tables or not family.parts:
+        return family, dict(config), ""
+    part = family.parts[0]
+    inner = config.get(part.config)
+    if not isinstance(inner, Mapping):
+        raise _missing(part.config, family.name)
+    known = {"model_type": part.model_type} if part.model_type else {}
+    found, deepest, below = _find_family({**inner, **known})
+    return found, deepest, ".".join(name for name in (part.config, below) if name)
+
+
+def _tables(family: Family, config: Mapping[str, Any]) -> Iterator[Stored]:
+    field, wanted, missing = _OPTIONAL.get(family.name, ("", None, None))
+    if field and config.get(field, missing) != wanted:
+        return
+    for form in family.tables:
+        if form.role not in _ROLES or (form.optional and not field and form.kind == "learned"):
+            continue
+        if form.fixed_if and config.get(form.fixed_if):
+            form = replace(form, kind="fixed_sinusoid")
+        match = Match("", form, family, config)
+        rows = match.expected_rows()
+        if rows is None:
+            raise _missing(form.field or "the length", family.name)
+        yield Stored(form.role, form.kind, rows, match.first_row(), _table_dim(config))
+
+
+def _table_dim(config: Mapping[str, Any]) -> int:
+    own = _TABLE_DIM.get(str(config.get("model_type")))
+    return _require(config, (own,) if own else _FIELDS["dim"])
+
+
+def _sizes(config: Mapping[str, Any], tables: tuple[Stored, ...], max_len: int) -> Sizes:
+    hidden, heads = (_require(config, _FIELDS[name]) for name in ("dim", "heads"))
+    head_dim = _first(config, ("head_dim", "d_kv")) or hidden // heads
+    return Sizes(
+        layers=_require(config, _FIELDS["layers"]),
+        dim=tables[0].dim if tables else _table_dim(config),
+        heads=heads,
+        kv_heads=_first(config, ("num_key_value_heads",)) or heads,
+        head_dim=head_dim,
+        max_len=max_len,
+    )
+
+
+def _positions_by(family: Family, config: Mapping[str, Any], tables: tuple[Stored, ...]) -> str:
+    if family.alibi_if and config.get(family.alibi_if):
+        return "alibi"
+    if any(table.kind != "fixed_sinusoid" for table in tables):
+        return "learned"
+    return "fixed_sinusoid" if tables else family.positions_by
+
+
+def _encoding(
+    positions_by: str, config: Mapping[str, Any], sizes: Sizes, tables: tuple[Stored, ...]
+) -> tuple[Spec | None, int | None]:
+    """The spec nearest to what the family has, and the parameters of what it has."""
+    if positions_by == "learned":
+        return Spec("learned"), sum(table.parameters for table in tables if table.kind != "fixed_sinusoid")
+    if positions_by == "rotary":
+        return Spec("rotary", _rotary_options(config)), 0
+    if positions_by == "relative_bias" and config.get("model_type") in _ONE_BIAS_A_STACK:
+        buckets = _count(config.get("relative_attention_num_buckets")) or 32
+        distance = _count(config.get("relative_attention_max_distance")) or 128
+        stacks = 2 if config.get("is_encoder_decoder", True) else 1
+        return Spec("t5", {"buckets": buckets, "max_distance": distance}), stacks * buckets * sizes.heads
+    plain = {"alibi": "alibi", "fixed_sinusoid": "sinusoidal", "none": "none"}.get(positions_by)
+    return (Spec(plain), 0) if plain else (None, None)
+
+
+def _rotary_options(config: Mapping[str, Any]) -> dict[str, Value]:
+    rope = config.get("rope_parameters")
+    rope = rope if isinstance(rope, Mapping) else {}
+    found: dict[str, Value] = {}
+    for option, names in (
+        ("theta", ("rope_theta", "rotary_emb_base")),
+        ("partial", ("partial_rotary_factor", "rotary_pct")),
+    ):
+        values = [held[name] for held in (rope, config) for name in names if name in held]
+        if values and isinstance(values[0], int | float) and values[0] > 0:
+            found[option] = values[0]
+    default = {"theta": 10000, "partial": 1}
+    return {option: value for option, value in found.items() if value != default[option]}
+
+
+def _first(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((found for name in names if (found := _count(config.get(name)))), None)
+
+
+def _require(config: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    found = _first(config, names)
+    if found is None:
+        raise _missing(" or ".join(names), str(config.get("model_type")))
+    return found
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and 0 < value < 2**31 else None
+
+
+def _missing(field: str, family: str) -> DataError:
+    return DataError(
+        "the configuration does not say a size that is needed",
+        got=f"no {field} in a configuration of {ascii(family)[:80]}",
+        fix="save it whole, with transformers' config.save_pretrained",
+    )
