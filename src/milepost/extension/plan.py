@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -204,10 +205,9 @@ def _growth(checkpoint: Checkpoint, fresh: Mapping[str, Fresh]) -> tuple[int, in
     more_bytes = more_values = 0
     for key, one in fresh.items():
         entry = checkpoint.tensors[key]
-        more = one.size_bytes - (entry.end - entry.begin)
-        more_bytes += more
+        more_bytes += one.size_bytes - (entry.end - entry.begin)
         if entry.dtype.startswith(("F", "BF")):
-            more_values += more * entry.elements // (entry.end - entry.begin)
+            more_values += math.prod(one.shape) - entry.elements
     return more_bytes, more_values
 
 

@@ -188,6 +188,7 @@ def _text_target(
             got=f"{to} by {method.spec}",
             fix="give one number, and a method for text",
         )
+    _refuse_half_windows(match, to)
     more = to - table.usable_length
     wanted = tuple(one.usable_length + more for one, _ in paired)
     old = _dig(checkpoint.config, _path(match)) if match else None
@@ -195,6 +196,18 @@ def _text_target(
     target = Target(paired, method, table.usable_length, to, wanted, config, fields)
     _require_rows(checkpoint, target, [len(one.rows) + more for one, _ in paired])
     return target
+
+
+def _refuse_half_windows(match: Match | None, to: int) -> None:
+    """Attention in windows pads inputs to whole ones, and where positions count pads (LED) the table must hold them."""
+    windows = match.config.get("attention_window") if match else None
+    widest = max(windows, default=1) if isinstance(windows, list) else windows
+    if match and match.form.first_row == 0 and isinstance(widest, int) and widest > 0 and to % widest:
+        raise OptionError(
+            "the length is no whole number of attention windows",
+            got=f"{to} positions, windows of {widest}",
+            fix=f"ask for {to + -to % widest}",
+        )
 
 
 def _image_target(

@@ -278,7 +278,7 @@ FAMILIES: tuple[Family, ...] = (
         "yolos",
         ("yolos",),
         (_image(trailing="num_detection_tokens"),),
-        buffers=("interpolation.mid_position_embeddings",),
+        buffers=("mid_position_embeddings",),
     ),
     # text beside images
     Family(
