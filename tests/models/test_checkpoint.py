@@ -182,8 +182,10 @@ def test_only_model_classes_of_the_family_are_found(saved, name):
         {"encoding": None},
         {"encoding": 3},
         {"positions": "guess"},
-        {"max_len": "32"},
-        {"embedding_rms": "big"},
+        {"parts": []},
+        {"parts": [{"max_len": "32", "embedding_rms": 0.1}]},
+        {"parts": [{"max_len": 32, "embedding_rms": "big"}]},
+        {"parts": [{"max_len": 32, "embedding_rms": 0.1}] * 2},
     ],
 )
 def test_a_broken_record_is_refused(saved, change):

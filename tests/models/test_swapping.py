@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from transformers import GPT2LMHeadModel, T5Config, T5Model
+from transformers import GPT2LMHeadModel, MambaConfig, MambaModel, T5Config, T5Model
 
 from milepost.encodings import LearnedPositions
 from milepost.errors import OptionError, PastTheEnd, SwapRefused, UnknownFamily, UnknownName
@@ -222,10 +222,16 @@ def test_a_refused_swap_leaves_the_model_untouched(make, tokens, encoding, optio
     assert state(model).keys() == before.keys() and torch.equal(logits(model, tokens), out)
 
 
-def test_an_unknown_family_is_refused():
+def test_a_family_with_positions_of_its_own_kind_is_refused_with_the_reason():
     small = T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=10)
-    with pytest.raises(UnknownFamily, match=r"'t5'"):
+    with pytest.raises(SwapRefused, match="a bias of its own"):
         swap(T5Model(small), "rotary")
+
+
+def test_an_unknown_family_is_refused():
+    small = MambaConfig(hidden_size=8, state_size=4, num_hidden_layers=1, vocab_size=10)
+    with pytest.raises(UnknownFamily, match=r"'mamba'"):
+        swap(MambaModel(small), "rotary")
     with pytest.raises(UnknownFamily, match="Linear"):
         swap(torch.nn.Linear(2, 2), "rotary")
 

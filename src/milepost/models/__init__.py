@@ -1,7 +1,8 @@
 """Putting an encoding into a Hugging Face model, and getting such a model back from disk."""
 
 from milepost.models.checkpoint import load
-from milepost.models.families import Family, families
+from milepost.models.families import families
+from milepost.models.family import Family
 from milepost.models.gpt2 import build_gpt2
 from milepost.models.swapping import geometry, swap
 

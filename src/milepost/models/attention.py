@@ -10,19 +10,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import eager_mask, sdpa_mask
+from transformers.masking_utils import eager_mask, flex_attention_mask, sdpa_mask
 
 from milepost.encodings import Encoding
 from milepost.errors import SwapRefused
 from milepost.models.families import PREFIX
 
-IMPLEMENTATIONS = ("sdpa", "eager")
+IMPLEMENTATIONS = ("sdpa", "eager", "flex")
 POINTER = "_milepost"
 POSITIONS = "milepost_positions"
 
@@ -56,8 +57,13 @@ def build_acting(module: nn.Module, encoding: Encoding | None) -> Acting:
 
 
 def register_attention() -> None:
-    """Make ``milepost_sdpa`` and ``milepost_eager`` known to transformers; twice does no harm."""
-    for name, attention, mask in (("sdpa", _sdpa, sdpa_mask), ("eager", _eager, eager_mask)):
+    """Make ``milepost_sdpa``, ``_eager`` and ``_flex`` known to transformers; twice does no harm."""
+    rows: tuple[tuple[Any, Any], ...] = (
+        (_sdpa, sdpa_mask),
+        (_eager, eager_mask),
+        (_flex, flex_attention_mask),
+    )
+    for name, (attention, mask) in zip(IMPLEMENTATIONS, rows, strict=True):
         AttentionInterface.register(PREFIX + name, attention)
         AttentionMaskInterface.register(PREFIX + name, mask)
 
@@ -78,8 +84,9 @@ def _sdpa(
         if attention_mask is None and causal and 1 < query.shape[2] < key.shape[2]:
             # an empty static cache: what lies after the queries is not written yet
             key, value = key[:, :, : query.shape[2]], value[:, :, : query.shape[2]]
+        positions = _pair(module, kwargs.get(POSITIONS))
         query, key, attention_mask = _act(
-            acting.encoding, query, key, attention_mask, scaling, causal, kwargs.get(POSITIONS)
+            acting.encoding, query, key, attention_mask, scaling, causal, positions
         )
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, is_causal=is_causal, **kwargs
@@ -98,8 +105,9 @@ def _eager(
     acting = _acting(module)
     if acting.encoding is not None:
         # eager attention takes causality from its mask alone
+        positions = _pair(module, kwargs.get(POSITIONS))
         query, key, attention_mask = _act(
-            acting.encoding, query, key, attention_mask, scaling, False, kwargs.get(POSITIONS)
+            acting.encoding, query, key, attention_mask, scaling, False, positions
         )
     return acting.eager(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
 
@@ -115,6 +123,42 @@ def _acting(module: nn.Module) -> Acting:
     return acting
 
 
+def _flex(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Any,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    acting = _acting(module)
+    if acting.encoding is not None:
+        query_positions, key_positions = _pair(module, kwargs.get(POSITIONS))
+        key_positions = key_positions[..., : key.shape[2]]
+        if "bias" in acting.encoding.places:
+            scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+            bias = acting.encoding.bias(query, query_positions, key_positions, scaling=scale)
+            if bias is not None:
+                shape = (len(query), query.shape[1], query.shape[2], key.shape[2])
+                kwargs["position_bias"] = bias.expand(shape)
+        if "rotate" in acting.encoding.places:
+            query, key = acting.encoding.rotate(query, key, query_positions, key_positions)
+    return flex_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+
+
+def _pair(module: nn.Module, positions: Any) -> tuple[Tensor, Tensor]:
+    """Positions of the queries and keys of one layer."""
+    if positions is None:
+        raise SwapRefused(
+            "attention was called without positions",
+            got="a layer used outside of its model",
+            fix="call the model, not its layers",
+        )
+    pair = positions[module.layer_idx if len(positions) > 1 else 0]
+    return cast("tuple[Tensor, Tensor]", pair)
+
+
 def _act(
     encoding: Encoding,
     query: Tensor,
@@ -122,14 +166,8 @@ def _act(
     mask: Tensor | None,
     scaling: float | None,
     causal: bool,
-    positions: Any,
+    positions: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    if positions is None:
-        raise SwapRefused(
-            "attention was called without positions",
-            got="a layer used outside of its model",
-            fix="call the model, not its layers",
-        )
     query_positions, key_positions = positions
     key_positions = key_positions[..., : key.shape[2]]
     if "bias" in encoding.places:

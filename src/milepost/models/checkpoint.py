@@ -17,8 +17,8 @@ from transformers.initialization import no_init_weights
 from milepost.encodings import build
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
 from milepost.models.families import PREFIX, find_family
-from milepost.models.record import KEY
-from milepost.models.swapping import POSITIONS, geometry, install
+from milepost.models.record import KEY, ROPE
+from milepost.models.swapping import POSITIONS, geometries, install
 
 _LARGEST_BYTES = 64 << 20  # of a JSON file
 
@@ -39,7 +39,7 @@ def load(
     Args:
         folder: the folder.
         model_class: class of the model; by default that of transformers which the folder names.
-        attention: ``sdpa`` or ``eager``.
+        attention: ``sdpa``, ``eager`` or ``flex``; families that know only eager attention get that.
         dtype: of the weights; that of the files by default.
         device: where the model goes.
 
@@ -61,25 +61,28 @@ def load(
     """
     root = Path(folder)
     config = _read_json(root, "config.json")
-    record = _read_record(config)
-    family = find_family(str(config["model_type"]))
-    cls = model_class or _find_class(config, family.model_type)
+    rows = find_family(str(config.get("model_type")))
+    record = _read_record(config, len(rows))
+    cls = model_class or _find_class(config, rows[0].module)
     stock = {key: value for key, value in config.items() if key not in ("attn_implementation", "auto_map")}
-    stock["model_type"] = family.model_type
+    stock["model_type"] = rows[0].model_type
+    stock |= {ROPE: record[ROPE]} if ROPE in record else {}
     assert cls.config_class is not None
     with torch.random.fork_rng(devices=[]):
         with no_init_weights():
-            made = cls._from_config(cls.config_class.from_dict(stock), attn_implementation=attention)
-        measured = geometry(made)  # as recorded: the new table holds nothing yet
-        encoding = build(record["encoding"], measured)
-    model = install(made, encoding, spec=record["encoding"], geometry=measured, positions=record["positions"])
+            asked = "flex_attention" if attention == "flex" else attention
+            known = asked if cls._supports_sdpa else "eager"
+            made = cls._from_config(cls.config_class.from_dict(stock), attn_implementation=known)
+        measured = geometries(made)  # as recorded: the new table holds nothing yet
+        built = [build(record["encoding"], shape) for shape in measured]
+    model = install(made, built, spec=record["encoding"], geometries=measured, positions=record["positions"])
     _fill(model, _read_weights(root), root)
     if model.can_generate() and (root / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_dict(_read_json(root, "generation_config.json"))
     return model.to(device=device, dtype=dtype).eval()
 
 
-def _read_record(config: dict[str, Any]) -> dict[str, Any]:
+def _read_record(config: dict[str, Any], most: int) -> dict[str, Any]:
     record = config.get(KEY)
     if not str(config.get("model_type", "")).startswith(PREFIX) or not isinstance(record, dict):
         raise SwapRefused(
@@ -87,19 +90,32 @@ def _read_record(config: dict[str, Any]) -> dict[str, Any]:
             got=f"model_type {config.get('model_type')!r}",
             fix="load it with transformers, then swap",
         )
-    kinds: dict[str, Any] = {"encoding": str, "positions": str, "max_len": int, "embedding_rms": (int, float)}
-    for key, kind in kinds.items():
-        if not isinstance(record.get(key), kind) or (key == "positions" and record[key] not in POSITIONS):
+    parts = record.get("parts")
+    usable = {
+        "encoding": isinstance(record.get("encoding"), str),
+        "positions": record.get("positions") in POSITIONS,
+        "parts": isinstance(parts, list) and 0 < len(parts) <= most and all(map(_is_part, parts)),
+        ROPE: isinstance(record.get(ROPE, {}), dict),
+    }
+    for key, fine in usable.items():
+        if not fine:
             raise _unsafe(f"config.json's record of the swap has no usable {key}", repr(record.get(key)))
     return record
 
 
-def _find_class(config: dict[str, Any], model_type: str) -> type[PreTrainedModel]:
+def _is_part(part: Any) -> bool:
+    return (
+        isinstance(part, dict)
+        and type(part.get("max_len")) is int
+        and isinstance(part.get("embedding_rms"), int | float)
+    )
+
+
+def _find_class(config: dict[str, Any], module: str) -> type[PreTrainedModel]:
     """The class that a folder names, among those of its family in transformers and nowhere else."""
     names = config.get("architectures")
     name = names[0] if isinstance(names, list) and names else None
-    module = importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}")
-    found = vars(module).get(name) if isinstance(name, str) else None
+    found = vars(importlib.import_module(module)).get(name) if isinstance(name, str) else None
     if not (isinstance(found, type) and issubclass(found, PreTrainedModel)):
         raise SwapRefused(
             "the folder names no model class of its family",

@@ -82,7 +82,7 @@ def build_gpt2(
     model.tie_weights()
     model.loss_type = "ForCausalLM"  # transformers finds none for this class and warns in each process
     _draw(model, init_std, seed)
-    return install(model, built, spec=str(spec), geometry=measured, positions="mask").train()
+    return install(model, [built], spec=str(spec), geometries=[measured], positions="mask").train()
 
 
 @torch.no_grad()

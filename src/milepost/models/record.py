@@ -11,6 +11,7 @@ from milepost.errors import SwapRefused
 from milepost.models.families import PREFIX
 
 KEY = "milepost"
+ROPE = "rope_parameters"
 _CLASSES: dict[type[PretrainedConfig], type[PretrainedConfig]] = {}
 
 
@@ -18,12 +19,18 @@ class _Swapped:
     """Mixed into a family's config class: writes a model type that stock ``AutoModel`` refuses.
 
     The attention implementation is written too, which transformers itself leaves out: a stock class
-    that is asked for the folder directly then raises for a name it does not know.
+    that is asked for the folder directly then raises for a name it does not know. Rotary families have
+    no table whose missing rows would be noticed, so their rotary parameters go into the record, and in
+    their place stands a type that no stock class can build.
     """
 
     def to_dict(self) -> dict[str, Any]:
         """The config as a dictionary, with what makes stock classes refuse it."""
-        return {**super().to_dict(), "attn_implementation": PREFIX + "sdpa"}  # type: ignore[misc]
+        written = {**super().to_dict(), "attn_implementation": PREFIX + "sdpa"}  # type: ignore[misc]
+        if (rope := written.get(ROPE)) is not None:
+            written[KEY] = {**written[KEY], ROPE: rope}
+            written[ROPE] = _spoil(rope)
+        return written
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Write config.json, unless nothing could read it back."""
@@ -37,6 +44,12 @@ class _Swapped:
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self).__mro__[2],), self.__dict__.copy()
+
+
+def _spoil(rope: dict[str, Any]) -> dict[str, Any]:
+    """Rotary parameters, or a set of them a layer type, of a type that does not exist."""
+    nested = {name: _spoil(value) for name, value in rope.items() if isinstance(value, dict)}
+    return {**rope, **nested, **({} if nested else {"rope_type": PREFIX + "none"})}
 
 
 def _rebuild(stock: type[PretrainedConfig]) -> PretrainedConfig:

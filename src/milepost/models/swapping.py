@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 import milepost
 from milepost.encodings import Encoding, Geometry, LearnedPositions, build, canonical
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
-from milepost.models.families import PREFIX, Family, find_base
+from milepost.models.calls import STATE, State, clear_vectors, hand_positions, parameter_names
+from milepost.models.families import PREFIX, find_bases
+from milepost.models.family import Family
 from milepost.models.record import KEY, swapped_class
-from milepost.models.slot import STATE, Slot, State, hand_positions, parameter_names
+from milepost.models.slot import ParameterSlot, Silent, Slot
 from milepost.spec import Spec
 
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -26,17 +29,29 @@ _FRESH = {"init", "std", "rank"}
 
 
 def geometry(model: PreTrainedModel) -> Geometry:
-    """What an encoding has to know of ``model``.
+    """What an encoding has to know of ``model``; of its encoder where it has two tables.
 
     ``embedding_rms`` is the root mean square of the table in the model, so that an absolute encoding
-    put into trained weights stands where the table stood; a freshly initialised table has the token
-    embeddings' own. A model that was swapped before answers with what it was swapped with.
+    put into trained weights stands where the table stood; without a table, or with a freshly
+    initialised one, it is the token embeddings' own. A model that was swapped before answers with what
+    it was swapped with.
 
     Raises:
         UnknownFamily: MP120. SwapRefused: MP121.
     """
-    base, family = find_base(model)
-    return _measure(base, family)
+    return geometries(model)[0]
+
+
+def geometries(model: PreTrainedModel) -> list[Geometry]:
+    """The geometry of each part of ``model`` that holds positions."""
+    parts = find_bases(model)
+    before = getattr(model.config, KEY, None)
+    if before is None:
+        return [_measure(base, family) for base, family in parts]
+    return [
+        _describe(base, family, rows=part["max_len"], rms=part["embedding_rms"])
+        for (base, family), part in zip(parts, before["parts"], strict=True)
+    ]
 
 
 def swap(
@@ -76,90 +91,189 @@ def swap(
     >>> model.transformer.milepost.name
     'rotary'
     """
-    base, family = find_base(model)
+    parts = find_bases(model)
     if positions not in POSITIONS:
         raise OptionError(
             "positions come from the mask or from the family",
             got=f"positions={positions!r}",
             fix="positions='mask' or positions='stock'",
         )
+    measured = geometries(model)
     if isinstance(encoding, Encoding):
-        return install(model, encoding, spec=None, geometry=_measure(base, family), positions=positions)
-    spec, measured = canonical(encoding), _measure(base, family)
-    wanted = measured if max_len is None else replace(measured, max_len=max_len)
-    table = _table(base, family)
+        if len(parts) > 1:
+            raise SwapRefused(
+                "one encoding cannot stand in an encoder and in a decoder",
+                got=f"an encoding passed as a module, and {len(parts)} places for it",
+                fix="swap with a spec string",
+            )
+        return install(model, [encoding], spec=None, geometries=measured, positions=positions)
+    spec = canonical(encoding)
+    if max_len is not None:
+        measured = [_lengthened(shape, max_len) for shape in measured]
+    built = [
+        _build(spec, shape, _table(base, family))
+        for (base, family), shape in zip(parts, measured, strict=True)
+    ]
+    return install(model, built, spec=str(spec), geometries=measured, positions=positions)
+
+
+def _lengthened(shape: Geometry, max_len: int) -> Geometry:
+    if shape.grid is not None and max_len != shape.max_len:
+        raise SwapRefused(
+            "the number of patches says how many positions an image model has",
+            got=f"max_len={max_len}, {shape.max_len} positions",
+            fix="leave max_len out; for another image size: milepost extend MODEL --to PIXELS",
+        )
+    return replace(shape, max_len=max_len)
+
+
+def _build(spec: Spec, shape: Geometry, table: Tensor | None) -> Encoding:
+    """Build an encoding; ``learned`` keeps the rows of the table that is there."""
     kept = None if spec.name != "learned" or spec.options.keys() & _FRESH else table
-    if kept is not None and wanted.max_len > len(kept):
+    if kept is not None and shape.max_len > len(kept):
         raise SwapRefused(
             "the table has too few rows, and new ones would be untrained",
-            got=f"{len(kept)} rows, max_len={wanted.max_len}",
+            got=f"{len(kept)} rows, max_len={shape.max_len}",
             fix="grow it first: milepost extend MODEL --to N",
         )
     with torch.random.fork_rng(devices=[], enabled=kept is not None):
-        built = build(spec, wanted)
+        built = build(spec, shape)
     if kept is not None:
-        cast(LearnedPositions, built).weight.data = kept[: wanted.max_len].clone()
-    return install(model, built, spec=str(spec), geometry=wanted, positions=positions)
+        cast(LearnedPositions, built).weight.data = kept[: shape.max_len].clone()
+    return built
 
 
 def install(
-    model: Model, encoding: Encoding, *, spec: str | None, geometry: Geometry, positions: str
+    model: Model,
+    encodings: Sequence[Encoding],
+    *,
+    spec: str | None,
+    geometries: Sequence[Geometry],
+    positions: str,
 ) -> Model:
-    """Put a built encoding into a model; everything that can fail comes before the first change."""
-    base, family = find_base(model)
-    implementation = _implementation(model, encoding)
-    actings = _actings(base, family, encoding) if implementation.startswith(PREFIX) else []
-    config = copy.deepcopy(model.config)
-    config.__class__ = swapped_class(type(config))
-    config._attn_implementation_internal = implementation
-    record = {
-        "version": milepost.__version__,
-        "encoding": spec,
-        "positions": positions,
-        "max_len": geometry.max_len,
-        "embedding_rms": geometry.embedding_rms,
-    }
-    setattr(config, KEY, record)
-    table = _weight(base, family)
-    config.max_position_embeddings = geometry.max_len + family.first_row
-    slot = Slot(encoding, table, family.first_row)
-    limits = [base.get_buffer(path).shape[-1] for path in family.limits]
-    state = State(
-        family=family,
-        encoding=encoding,
-        slot=slot,
-        follow_mask=positions == "mask" and "vectors" in encoding.places,
-        names=parameter_names(base),
-        limit=min(limits, default=None),
-    )
-    encoding.to(device=table.device, dtype=table.dtype).train(base.training)
+    """Put built encodings into a model; everything that can fail comes before the first change."""
+    parts = find_bases(model)
+    for (_, family), encoding in zip(parts, encodings, strict=True):
+        _check_sense(family, encoding)
+    implementation = _implementation(model, encodings[0])
+    actings: list[tuple[nn.Module, Acting]] = []
+    if implementation.startswith(PREFIX):
+        actings = _all_actings(model, parts, encodings)
+    config = _write_config(model, spec, geometries, positions, implementation)
+    states = [
+        _build_state(base, family, encoding, shape, positions)
+        for (base, family), encoding, shape in zip(parts, encodings, geometries, strict=True)
+    ]
     register_attention()
 
-    base.set_submodule(family.table, slot)
-    _place(base, family, encoding)
+    old = {id(model.config), *(id(base.config) for base, _ in parts)}
+    for (base, _), state in zip(parts, states, strict=True):
+        _put(base, state)
     for module, acting in actings:
         module.__dict__[POINTER] = acting
-    if STATE not in base.__dict__:
-        base.register_forward_pre_hook(hand_positions, with_kwargs=True)
-    base.__dict__[STATE] = state
-    old = model.config
     for module in model.modules():
-        if module.__dict__.get("config") is old:
+        if id(module.__dict__.get("config")) in old:
             module.__dict__["config"] = config
+    # transformers saves some families under the names of older versions; load wants the model's own
+    model.__dict__["_weight_conversions"] = []
     return model
 
 
-def _actings(base: PreTrainedModel, family: Family, encoding: Encoding) -> list[tuple[nn.Module, Acting]]:
-    own, cross = family.attentions(base)
-    if not own:
+def _check_sense(family: Family, encoding: Encoding) -> None:
+    if encoding.places & {"rotate", "bias"} and not family.interface:
         raise SwapRefused(
-            "no self-attention was found to act in",
-            got=type(base).__name__,
-            fix="choose learned or sinusoidal",
+            f"{encoding.name} acts in attention, and {family.model_type}'s does not go through transformers' "
+            "attention interface",
+            got=f"{encoding.name} for {family.model_type}",
+            fix="choose an encoding that acts at the input: learned, sinusoidal",
         )
-    return [(module, build_acting(module, encoding)) for module in own] + [
-        (module, build_acting(module, None)) for module in cross
-    ]
+    if not encoding.places and family.keeps:
+        raise SwapRefused(
+            f"without its table {family.model_type} would still know order",
+            got=f"{encoding.name}, and a family with {family.keeps}",
+            fix="choose learned or sinusoidal, or begin from bert",
+        )
+
+
+def _write_config(
+    model: PreTrainedModel,
+    spec: str | None,
+    geometries: Sequence[Geometry],
+    positions: str,
+    implementation: str,
+) -> PretrainedConfig:
+    """A copy of a model's config that says what was swapped in."""
+    config = copy.deepcopy(model.config)
+    config.__class__ = swapped_class(type(config))
+    config._attn_implementation_internal = implementation
+    parts = [{"max_len": shape.max_len, "embedding_rms": shape.embedding_rms} for shape in geometries]
+    record = {"version": milepost.__version__, "encoding": spec, "positions": positions, "parts": parts}
+    setattr(config, KEY, record)
+    for (base, family), shape in zip(find_bases(model), geometries, strict=True):
+        if family.length is not None:
+            # rows before position 0 are in the field where the family's class does not add them itself
+            extra = family.first_row_of(base.config) if family.pad is not None else 0
+            setattr(config, family.length, shape.max_len + extra)
+    return config
+
+
+def _build_state(
+    base: PreTrainedModel, family: Family, encoding: Encoding, shape: Geometry, positions: str
+) -> State:
+    like, first_row = _weight(base, family), family.first_row_of(base.config)
+    encoding.to(device=like.device, dtype=like.dtype).train(base.training)
+    slot = Slot(encoding, like, first_row)
+    shown = None
+    if family.reads_table and not isinstance(_get(base, family.table), nn.Module):
+        path, _, name = str(family.table).rpartition(".")
+        shown = ParameterSlot(base.get_submodule(path), name, slot)
+    limits = [base.get_buffer(path).shape[-1] for path in family.limits]
+    return State(
+        family=family,
+        encoding=encoding,
+        slot=slot,
+        shown=shown,
+        rows=shape.max_len,
+        pad=family.pad_of(base.config),
+        first_row=first_row,
+        patch=family.patch_of(base.config),
+        columns=shape.grid[1] if shape.grid else 0,
+        follow_mask=positions == "mask",
+        names=parameter_names(base),
+        limit=min(limits, default=None),
+    )
+
+
+def _put(base: PreTrainedModel, state: State) -> None:
+    """Make the changes to one part; nothing here can fail."""
+    if state.shown is not None:
+        state.shown.take_place()
+    elif state.family.table is not None:
+        base.set_submodule(state.family.table, state.slot)
+    if state.family.rotary is not None:
+        base.set_submodule(state.family.rotary, Silent())
+    _place(base, state.family, state.encoding)
+    if STATE not in base.__dict__:
+        base.register_forward_pre_hook(hand_positions, with_kwargs=True)
+        base.register_forward_hook(clear_vectors)
+    base.__dict__[STATE] = state
+
+
+def _all_actings(
+    model: PreTrainedModel, parts: Sequence[tuple[PreTrainedModel, Family]], encodings: Sequence[Encoding]
+) -> list[tuple[nn.Module, Acting]]:
+    """What each attention module of a model is to do; nothing, outside of the parts and across them."""
+    acting: dict[nn.Module, Encoding | None] = dict.fromkeys(parts[0][1].attentions(model))
+    for (base, family), encoding in zip(parts, encodings, strict=True):
+        own = [module for module in family.attentions(base) if not family.is_crossing(module, base)]
+        if not own:
+            raise SwapRefused(
+                "no self-attention was found to act in",
+                got=type(base).__name__,
+                fix="choose learned or sinusoidal",
+            )
+        acting |= dict.fromkeys(own, encoding)
+    return [(module, build_acting(module, encoding)) for module, encoding in acting.items()]
 
 
 def _place(base: PreTrainedModel, family: Family, encoding: Encoding) -> None:
@@ -168,6 +282,8 @@ def _place(base: PreTrainedModel, family: Family, encoding: Encoding) -> None:
     The order of parameters stays as it was where it can: norms of all gradients are sums in that order.
     """
     base.milepost = encoding
+    if family.table is None:
+        return
     names = list(base._modules)
     for name in names[names.index(family.table.split(".")[0]) + 1 :]:
         if name != "milepost":
@@ -178,7 +294,8 @@ def _implementation(model: PreTrainedModel, encoding: Encoding) -> str:
     """The attention implementation that a model needs for an encoding, as near to its own as there is."""
     name = str(model.config._attn_implementation).removeprefix(PREFIX)
     if not encoding.places & {"rotate", "bias"}:
-        return name
+        return "flex_attention" if name == "flex" else name
+    name = "flex" if name == "flex_attention" else name
     if name not in IMPLEMENTATIONS:
         raise SwapRefused(
             f"{encoding.name} acts in attention, which is not possible under this implementation",
@@ -188,29 +305,49 @@ def _implementation(model: PreTrainedModel, encoding: Encoding) -> str:
     return PREFIX + name
 
 
+# ---- what is in a model now
+
+
+def _get(base: PreTrainedModel, path: str | None) -> nn.Module | Tensor:
+    """What stands at a path."""
+    assert path is not None
+    holder, _, name = path.rpartition(".")
+    return cast("nn.Module | Tensor", getattr(base.get_submodule(holder), name))
+
+
 def _weight(base: PreTrainedModel, family: Family) -> Tensor:
-    """Weight of what stands in the table's place, rows or none."""
-    return cast(Tensor, base.get_submodule(family.table).weight)
+    """A tensor of the dtype, device and width of what stands in the table's place, rows or none."""
+    if family.table is None:
+        return cast(Tensor, base.get_input_embeddings().weight).detach()
+    present = _get(base, family.table)
+    if isinstance(present, Tensor):
+        return present.detach()[0]
+    return present.empty if isinstance(present, Slot) else cast(Tensor, present.weight).detach()
 
 
 def _table(base: PreTrainedModel, family: Family) -> Tensor | None:
     """Rows of positions 0, 1, 2, ... of the learned table in a model, if there is one."""
-    present = base.milepost if STATE in base.__dict__ else base.get_submodule(family.table)
-    if isinstance(present, LearnedPositions):
-        return present.weight.detach()
-    return present.weight.detach()[family.first_row :] if isinstance(present, nn.Embedding) else None
+    if STATE in base.__dict__:
+        present = base.milepost
+        return present.weight.detach() if isinstance(present, LearnedPositions) else None
+    return None if family.table is None else _weight(base, family)[family.first_row_of(base.config) :]
 
 
 def _measure(base: PreTrainedModel, family: Family) -> Geometry:
-    config, table = base.config, _table(base, family)
-    heads = config.num_attention_heads
-    before = getattr(config, KEY, None)
-    if before is not None:
-        rows, rms = before["max_len"], before["embedding_rms"]
+    """The geometry of a part as transformers built it."""
+    table = _table(base, family)
+    if table is None:
+        rows, rms = int(getattr(base.config, str(family.length))), 0.0
     else:
-        assert table is not None
-        tokens = cast(Tensor, base.get_input_embeddings().weight).detach()
-        rows, rms = len(table), _rms(table) or _rms(tokens)
+        rows, rms = len(table), _rms(table)
+    if not rms and base.main_input_name != "pixel_values":
+        rms = _rms(cast(Tensor, base.get_input_embeddings().weight).detach())
+    return _describe(base, family, rows=rows, rms=rms)
+
+
+def _describe(base: PreTrainedModel, family: Family, *, rows: int, rms: float) -> Geometry:
+    config = base.config
+    heads = int(getattr(config, family.heads))
     return Geometry(
         dim=_weight(base, family).shape[-1],
         heads=heads,
@@ -218,6 +355,8 @@ def _measure(base: PreTrainedModel, family: Family) -> Geometry:
         max_len=rows,
         causal=family.is_causal(config),
         embedding_rms=rms,
+        grid=family.grid_of(config),
+        prefix=family.prefix or 0,
     )
 
 

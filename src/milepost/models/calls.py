@@ -1,0 +1,271 @@
+"""What a swapped model does at each call: derive positions once, hand them to slot and attention."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from milepost.encodings import Encoding, Positions, build_positions
+from milepost.errors import PastTheEnd, SwapRefused
+from milepost.models.attention import POSITIONS
+from milepost.models.families import PREFIX
+from milepost.models.family import Family
+from milepost.models.slot import ParameterSlot, Slot
+
+STATE = "_milepost"
+
+
+@dataclass
+class State:
+    """What the hooks of one swapped base model need; kept in the model's ``__dict__``."""
+
+    family: Family
+    encoding: Encoding
+    slot: Slot
+    shown: ParameterSlot | None  # where the table is a parameter
+    rows: int  # that an image model's own images need
+    pad: int | None
+    first_row: int
+    patch: tuple[int, int] | None  # of images, in pixels
+    columns: int  # of patches
+    follow_mask: bool
+    names: tuple[str, ...]
+    limit: int | None
+    kept: dict[object, Tensor] = field(default_factory=dict)
+
+    def slots(self, length: int, device: torch.device) -> Tensor:
+        """Slots 0, 1, 2, ...; the last ones are kept, so that encodings can tell they are the same."""
+        if torch.compiler.is_compiling():
+            return torch.arange(length, device=device)
+        key = (length, device, torch.is_inference_mode_enabled())
+        if key not in self.kept:
+            self.kept.clear()
+            self.kept[key] = torch.arange(length, device=device)
+        return self.kept[key]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One forward pass of a base model: its arguments, and what they say of its sequences."""
+
+    arguments: dict[str, Any]
+    shape: tuple[int, ...]
+    device: torch.device
+    cache: Any
+
+    @property
+    def length(self) -> int:
+        """Tokens in this call."""
+        return self.shape[-1]
+
+    @property
+    def past(self) -> int | Tensor:
+        """Tokens in the cache; a static cache counts in a tensor that it changes in place."""
+        return 0 if self.cache is None else cast("int | Tensor", self.cache.get_seq_length())
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The attention mask, where it says which tokens are pads."""
+        mask = self.arguments.get("attention_mask")
+        fits = isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= self.length
+        return mask if fits else None
+
+
+def parameter_names(base: PreTrainedModel) -> tuple[str, ...]:
+    """Names of the arguments of a model's forward pass, in order."""
+    return tuple(inspect.signature(type(base).forward).parameters)[1:]
+
+
+def hand_positions(
+    base: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[()], dict[str, Any]] | None:
+    """Forward pre-hook of a swapped base model."""
+    state: State = base.__dict__[STATE]
+    call = _read(state, dict(zip(state.names, args, strict=False)) | kwargs)
+    if call is None:
+        return None
+    acts = bool(state.encoding.places & {"rotate", "bias"})
+    if acts:
+        _check_implementation(base)
+    positions, missing = _positions(state, call)
+    if call.cache is None:
+        positions = state.encoding.remap(positions, batch=call.shape[0], device=call.device)
+    if state.family.embeds or call.arguments.get("inputs_embeds") is None:
+        _hand_vectors(state, base, call, positions, missing)
+    if acts:
+        call.arguments[POSITIONS] = _attention_positions(state, call, positions)
+    if state.limit is not None:
+        _pass_limits(state, call, state.limit)
+    return (), call.arguments
+
+
+def clear_vectors(base: PreTrainedModel, args: tuple[Any, ...], output: Any) -> None:
+    """Forward hook of a swapped base model: nothing of a call outlives it."""
+    state: State = base.__dict__[STATE]
+    state.slot.handed = None
+    if state.shown is not None:
+        state.shown.clear()
+
+
+def _read(state: State, arguments: dict[str, Any]) -> Call | None:
+    if state.patch is not None:
+        pixels = arguments.get("pixel_values")
+        if pixels is None:
+            return None
+        assert state.family.prefix is not None
+        rows, columns = (size // patch for size, patch in zip(pixels.shape[-2:], state.patch, strict=True))
+        if state.encoding.needs_grid and columns != state.columns and "vectors" not in state.encoding.places:
+            raise PastTheEnd(
+                "the encoding was built for images of another width",
+                got=f"{columns} patches in a row, {state.columns} in the model's own images",
+                fix="resize the images, or swap after changing the config's image_size",
+            )
+        return Call(arguments, (len(pixels), state.family.prefix + rows * columns), pixels.device, None)
+    cache = arguments.get("past_key_values")
+    cache = getattr(cache, "self_attention_cache", cache)  # of an encoder-decoder
+    ids, embeds = arguments.get("input_ids"), arguments.get("inputs_embeds")
+    if ids is not None:
+        return Call(arguments, tuple(ids.shape), ids.device, cache)
+    return None if embeds is None else Call(arguments, tuple(embeds.shape[:-1]), embeds.device, cache)
+
+
+# ---- where tokens are
+
+
+def _positions(state: State, call: Call) -> tuple[Positions, Tensor | None]:
+    """Positions of the tokens of a call, and which have none."""
+    explicit = call.arguments.get("position_ids")
+    if state.patch is not None:
+        # the family itself stretches the rows of its own images to images of another size
+        return range(state.rows if "vectors" in state.encoding.places else call.length), None
+    if explicit is None:
+        found = _derived(state, call) if "vectors" in state.encoding.places else _places(call)
+    else:
+        found = explicit - state.first_row if state.pad is not None else explicit
+    if state.pad is None or isinstance(found, range):
+        return found, None
+    return found.clamp(min=0), found < 0
+
+
+def _derived(state: State, call: Call) -> Positions:
+    """Positions for an absolute encoding: the family's own, or counted in the mask behind left pads."""
+    own, mask = _own(state, call), call.mask
+    if mask is None or not state.follow_mask or (state.pad is not None and _counts_tokens(call)):
+        return own
+    starts = mask[:, :1] != 0
+    if _can_look(mask) and starts.all():
+        return own
+    counted = build_positions(call.length, attention_mask=mask, device=call.device)
+    if isinstance(own, range):
+        own = build_positions(call.length, past_length=call.past, device=call.device)
+    return torch.where(starts, own, counted)
+
+
+def _own(state: State, call: Call) -> Positions:
+    """Positions as the family derives them; -1 where it gives none."""
+    if state.family.counts_mask and call.mask is not None and not (_can_look(call.mask) and call.mask.all()):
+        return build_positions(call.length, attention_mask=call.mask, device=call.device)
+    ids = call.arguments.get("input_ids")
+    if state.pad is None or ids is None:
+        return _places(call)
+    real = (ids != state.pad).to(torch.int64)
+    return real.cumsum(-1).add(call.past).mul(real) - 1
+
+
+def _counts_tokens(call: Call) -> bool:
+    """Whether all tokens that count are at hand."""
+    return call.cache is None and call.arguments.get("input_ids") is not None
+
+
+def _places(call: Call) -> Positions:
+    past = call.past
+    if isinstance(past, int):
+        return range(past, past + call.length)
+    return build_positions(call.length, past_length=past, device=call.device)
+
+
+def _can_look(mask: Tensor) -> bool:
+    """On the CPU a look at the values costs nothing; elsewhere it would wait for the device."""
+    return mask.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+# ---- what is handed over
+
+
+def _hand_vectors(
+    state: State, base: PreTrainedModel, call: Call, positions: Positions, missing: Tensor | None
+) -> None:
+    if state.family.table is None:
+        if "vectors" in state.encoding.places:
+            embeds = call.arguments.get("inputs_embeds")
+            if embeds is None:
+                embeds = base.get_input_embeddings()(call.arguments.pop("input_ids"))
+            call.arguments["inputs_embeds"] = embeds + state.slot.read(positions).to(embeds)
+        return
+    if "vectors" in state.encoding.places or state.family.reads_table:
+        rows = state.rows if state.patch is not None else call.length
+        vectors = state.slot.read(positions, missing=missing, rows=rows)
+        state.slot.handed = vectors
+        if state.shown is not None:
+            state.shown.hand(vectors)
+
+
+def _attention_positions(state: State, call: Call, positions: Positions) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Positions of queries and keys: for all layers, or for each where they keep different keys."""
+    if call.cache is None:
+        if isinstance(positions, range):
+            positions = state.slots(call.length, call.device)
+        return ((positions, positions),)
+    # positions of the cached keys are not known, their slots are: distances are the same
+    layers = max(1, len(call.cache.layers))
+    sizes = [call.cache.get_mask_sizes(call.length, layer) for layer in range(layers)]
+    if len(set(sizes)) == 1:
+        del sizes[1:]
+    return tuple(_slot_pair(state, call, keys, offset) for keys, offset in sizes)
+
+
+def _slot_pair(state: State, call: Call, keys: int, offset: int) -> tuple[Tensor, Tensor]:
+    past = call.past
+    if isinstance(past, int):
+        slots = state.slots(max(past + call.length, offset + keys), call.device)
+        return slots[past : past + call.length], slots[offset : offset + keys]
+    queries = torch.arange(call.length, device=call.device) + past
+    return queries, torch.arange(offset, offset + keys, device=call.device)
+
+
+def _check_implementation(base: PreTrainedModel) -> None:
+    name = base.config._attn_implementation
+    if name is None or not name.startswith(PREFIX):
+        raise SwapRefused(
+            "the attention implementation was changed after the swap, and the encoding would be left out",
+            got=str(name),
+            fix=f"model.set_attn_implementation('{PREFIX}sdpa') or '{PREFIX}eager'",
+        )
+
+
+def _pass_limits(state: State, call: Call, limit: int) -> None:
+    """Give the arguments that the family would read from buffers of the old table's length."""
+    past = call.past
+    within = isinstance(past, int) and state.first_row + past + call.length <= limit
+    if state.family.firm:
+        if not within:
+            raise PastTheEnd(
+                "the input is past the end of this family's causal mask, whatever the encoding",
+                got=f"{limit} positions, an input that reaches further",
+                fix="shorten the input",
+            )
+        return
+    if call.arguments.get("position_ids") is None:
+        if within:
+            return
+        call.arguments["position_ids"] = build_positions(
+            call.length, past_length=past, first_row=state.first_row, device=call.device
+        )
+    for name in state.family.zeros:
+        if call.arguments.get(name) is None:
+            call.arguments[name] = torch.zeros(call.shape, dtype=torch.int64, device=call.device)
