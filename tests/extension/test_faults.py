@@ -32,7 +32,9 @@ CALLS = ("write", "copy_file_range", "fsync", "rename", "mkdir")
 INJECTIONS = {"ENOSPC": "error=ENOSPC", "EIO": "error=EIO", "KILL": "signal=KILL"}
 
 
-def trace(source: Path, output: Path, *options: str, log: Path | None = None) -> subprocess.CompletedProcess[str]:
+def trace(
+    source: Path, output: Path, *options: str, log: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     calls = "trace=" + ",".join(CALLS)
     command = ["strace", "-f", "-o", str(log or "/dev/null"), "-e", calls, *options]
     # no thread of numpy's, no compiled modules written: the calls that are counted are ours
@@ -53,8 +55,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "1_Pooling").mkdir(parents=True)
     draw = np.random.default_rng(0)
     table = "embeddings.position_embeddings.weight"
-    first = {"a": draw.normal(size=(300, 9)), table: draw.normal(size=(32, 8)), "z": draw.normal(size=(700, 5))}
-    shards = {"model-00001-of-00002.safetensors": first, "model-00002-of-00002.safetensors": {"rest": draw.normal(size=(90, 90))}}
+    first = {
+        "a": draw.normal(size=(300, 9)),
+        table: draw.normal(size=(32, 8)),
+        "z": draw.normal(size=(700, 5)),
+    }
+    shards = {
+        "model-00001-of-00002.safetensors": first,
+        "model-00002-of-00002.safetensors": {"rest": draw.normal(size=(90, 90))},
+    }
     weight_map = {key: name for name, tensors in shards.items() for key in tensors}
     for name, tensors in shards.items():
         save_file({key: value.astype(np.float32) for key, value in tensors.items()}, folder / name)
@@ -107,7 +116,10 @@ def inject(model: Path, expected: dict[str, bytes], call: str, fault: str, when:
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize(("call", "fault"), [("copy_file_range", "ENOSPC"), ("fsync", "EIO"), ("rename", "KILL"), ("write", "KILL")])
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [("copy_file_range", "ENOSPC"), ("fsync", "EIO"), ("rename", "KILL"), ("write", "KILL")],
+)
 def test_a_fault_leaves_nothing_behind(
     call: str, fault: str, model: Path, counted: tuple[dict[str, int], dict[str, bytes]]
 ) -> None:
@@ -116,7 +128,9 @@ def test_a_fault_leaves_nothing_behind(
 
 @pytest.mark.crash
 @pytest.mark.slow
-def test_faults_at_every_write_copy_flush_and_rename(model: Path, counted: tuple[dict[str, int], dict[str, bytes]]) -> None:
+def test_faults_at_every_write_copy_flush_and_rename(
+    model: Path, counted: tuple[dict[str, int], dict[str, bytes]]
+) -> None:
     counts, expected = counted
     assert set(counts) == set(CALLS)
     ends = collections.Counter(
@@ -143,7 +157,9 @@ def test_where_the_kernel_cannot_copy_the_bytes_are_the_same(
 
 
 def test_a_run_that_was_killed_is_swept_by_the_next(model: Path, tmp_path: Path) -> None:
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    dead = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True
+    )
     left = tmp_path / f".new.{dead.stdout.strip()}.0123abcd.milepost-tmp"
     (left / "inner").mkdir(parents=True)
     (left / "inner" / "file").write_text("x")
