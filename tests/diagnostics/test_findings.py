@@ -134,6 +134,49 @@ def test_a_tail_that_thins_out_is_found(trained):
     assert re.match(r"rows \d+\.\.511", found.where)
 
 
+def thinned(trained, noise, share, at=96, rows=160, dim=64):
+    """Rows of equal random starts that training moved, from ``at`` on by ``share`` of the rest."""
+    moved = trained(rows, dim, initial_sd=0.0)
+    moved[at:] *= np.float32(share)
+    return noise(rows, dim, sd=0.03) + moved
+
+
+def test_a_tail_that_moved_less_is_found_where_starts_hide_it_in_the_norm(trained, noise):
+    rows = thinned(trained, noise, 0.5)
+    norms = np.linalg.norm(rows, axis=1)
+    assert np.median(norms[-20:]) > 0.6 * np.median(norms[20:96])
+    found = look(rows)["MP202"]
+    assert found.status == "tip"
+    assert abs(int(re.match(r"rows (\d+)\.\.159", found.where)[1]) - 96) <= 8
+
+
+def test_a_tail_that_moved_a_little_less_cannot_be_told(trained, noise):
+    shares = np.linspace(1, 0.5, 11)
+    statuses = [look(thinned(trained, noise, share))["MP202"].status for share in shares]
+    assert statuses[0] == "passed"
+    assert "cannot_tell" in statuses
+    assert statuses[-1] == "tip"
+    assert statuses == sorted(statuses, key=["passed", "cannot_tell", "tip"].index)
+
+
+def test_larger_first_rows_are_no_thin_tail(trained, noise):
+    rows = thinned(trained, noise, 1.0)
+    rows[:20] *= 2
+    assert look(rows)["MP202"].status == "passed"
+
+
+def test_a_tail_of_finer_course_is_no_thin_tail(trained, noise):
+    rows = thinned(trained, noise, 1.0)
+    flips = np.where(np.arange(160) % 2, 1, -1)[:, None] * noise(1, 64, sd=0.1)
+    rows[128:] += flips[128:]
+    assert look(rows)["MP202"].status == "passed"
+
+
+def test_a_tile_cut_off_midway_is_no_thin_tail(trained):
+    tile = trained(128, 64) * np.linspace(0.6, 1, 128, dtype=np.float32)[:, None]
+    assert look(np.tile(tile, (3, 1))[:320])["MP202"].status == "passed"
+
+
 def test_counts_name_the_rows_that_were_rare(noise):
     counts = np.r_[np.full(90, 100), np.full(38, 9)]
     assert look(noise(128, 64), trained_counts=counts)["MP202"].where == "rows 90..127"

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
 from milepost.diagnostics.findings.never_trained import read_tail
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
 _LEAST_ROWS = 64
 _RARE = 0.1
-_FALL = -0.4
-_LEVEL = 0.85
+_PARTS = 8
+_LEAST_SHARED = 5.0  # standard errors of what random rows share
+_FALLEN, _LEVEL, _BELOW = 0.65, 0.75, 0.8
+_LEAST_IN_NORM = 1 / 3
 _SMOOTH = 9
 
 
 @finding("MP202", "an undertrained tail")
 def check(facts: Facts) -> Verdict:
-    """From counts: the rows that got less than a tenth of the gradients of the best row. Else norms that fall towards the
-    end of the trained rows (rank correlation below -0.4 over their second half) to less than 85 % of the first half's median.
+    """From counts: the rows that got less than a tenth of the gradients of the best row. Else from what neighbours share.
+
+    Where rows start, each on its own, adds to their norm but not to the product of a row with the next: that product is what training
+    gave them. Its median over the last eighth of the trained rows is held against the best eighth but for the first. It is a tip below
+    65 % of that, and 80 % of the second quarter, if the squared norm falls too, by a third of that fall or more. It cannot be told up to 75 %.
     """
     if facts.kind != "learned":
         return Verdict("not_applicable", "only learned rows of a sequence thin out towards the end")
@@ -26,29 +37,49 @@ def check(facts: Facts) -> Verdict:
     if len(facts.positions) < _LEAST_ROWS:
         return Verdict("cannot_tell", f"needs {_LEAST_ROWS} positions, there are {len(facts.positions)}")
     tail = read_tail(facts)
-    norms = facts.norms[: tail.start] if tail.state == "untrained" else facts.norms
-    if len(norms) < _LEAST_ROWS:
-        return Verdict("cannot_tell", f"needs {_LEAST_ROWS} trained rows, there are {len(norms)}")
-    half = len(norms) // 2
-    level = median_of(norms[:half])
-    end = median_of(norms[-max(4, len(norms) // 16) :])
-    fall = _rank_correlation(norms[half:])
+    # a tiled table is judged by its tile
+    end = tail.start if tail.state == "untrained" else facts.period or len(facts.positions)
+    if end < _LEAST_ROWS:
+        return Verdict("cannot_tell", f"needs {_LEAST_ROWS} trained rows, there are {end}")
+    rows = facts.positions[:end].astype(np.float64)
+    products = np.einsum("rd,rd->r", rows[1:], rows[:-1])
+    shared = _by_part(products)
+    norms = _by_part(np.square(facts.norms[:end]))
+    best = int(shared[1:-1].argmax()) + 1  # the first rows are often larger
+    # the median of n products of random rows varies by 1.25 / sqrt(n)
+    error = 1.25 * norms[best] / np.sqrt(facts.dim * (len(products) // _PARTS))
+    if shared[best] <= _LEAST_SHARED * error:
+        return Verdict("cannot_tell", "neighbours share no more than random rows do (MP201, MP211)")
+    share, fall = shared[-1] / shared[best], shared[best] - shared[-1]
     got = (
-        f"norm {end:.4g} at the end, {level:.4g} in the first half; rank correlation with position {fall:.2f}"
+        f"neighbours at the end share {share:.2g} of what they share at best; norm {norms[-1] ** 0.5:.4g}, "
+        f"{norms[best] ** 0.5:.4g} at best"
     )
-    if not (fall < _FALL and end < _LEVEL * level):
-        if tail.state in ("all_noise", "unclear"):
-            return Verdict("cannot_tell", f"{got}; the last rows look random (MP201)")
+    if share >= _LEVEL:
         return Verdict("passed", got)
-    padded = np.pad(norms, _SMOOTH // 2, mode="edge")
-    smooth = np.sort(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH), axis=1)[:, _SMOOTH // 2]
-    start = int(np.flatnonzero(smooth >= 0.9 * level)[-1]) + 1
-    return Verdict(
-        "tip", got, facts.where(range(start, len(norms))), "norms that stay level", _fix(facts, start)
-    )
+    if norms[best] - norms[-1] < _LEAST_IN_NORM * fall:
+        return Verdict("passed", f"{got}: rows that differ more, but are no smaller")
+    apart = shared[-1] < _BELOW * shared[_PARTS // 4 : _PARTS // 2].min()
+    if share >= _FALLEN or fall <= _LEAST_SHARED * error or not apart:
+        return Verdict("cannot_tell", f"{got}: tables vary by as much along their course")
+    start = _last_above(products, _FALLEN * shared[best]) + 1
+    return Verdict("tip", got, facts.where(range(start, end)), "as much as before", _fix(facts, start))
 
 
-def _by_counts(facts: Facts, counts: np.ndarray) -> Verdict:
+def _by_part(values: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " parts"]:
+    """The median of each eighth."""
+    edges = np.arange(_PARTS + 1) * len(values) // _PARTS
+    return np.array([median_of(values[i:j]) for i, j in pairwise(edges)])
+
+
+def _last_above(values: Float[np.ndarray, " rows"], level: float) -> int:
+    """The last index whose running median reaches a level."""
+    padded = np.pad(values, _SMOOTH // 2, mode="edge")
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, _SMOOTH), axis=1)
+    return int(np.flatnonzero(windows[:, _SMOOTH // 2] >= level)[-1])
+
+
+def _by_counts(facts: Facts, counts: Int[np.ndarray, " positions"]) -> Verdict:
     rare = np.flatnonzero((counts > 0) & (counts < _RARE * counts.max()))
     if not len(rare):
         return Verdict(
@@ -66,8 +97,3 @@ def _by_counts(facts: Facts, counts: np.ndarray) -> Verdict:
 
 def _fix(facts: Facts, start: int) -> str:
     return f"train more inputs longer than {start} tokens, or shift short ones to random positions"
-
-
-def _rank_correlation(values: np.ndarray) -> float:
-    """Spearman's correlation of values with their index."""
-    return float(np.corrcoef(np.argsort(np.argsort(values)), np.arange(len(values)))[0, 1])
