@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
+    CONFIG_MAPPING,
     AlbertConfig,
     AlbertModel,
     BartConfig,
@@ -40,6 +44,7 @@ from milepost.diagnostics.cost.formulas import KEPT, price
 from milepost.encodings import Geometry, build, memo, resolve
 from milepost.errors import DataError, OptionError, SpecError, UnknownFamily, UnknownName
 from milepost.spec import parse_spec
+from milepost.tables import family_of
 
 GPT3 = {
     "model_type": "gpt2",
@@ -277,6 +282,29 @@ def test_parameters_of_known_models_are_those_that_transformers_builds(
         model = cls(config)
     built = sum(weight.numel() for key, weight in model.named_parameters() if name in key)
     assert milepost.cost(config.to_dict(), max_len=512)["present"]["parameters"] == built == number
+
+
+def test_tables_of_every_family_are_those_of_the_survey(shared: Path) -> None:
+    """Rows and widths that were measured on models built from each configuration's defaults."""
+    measured: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    with (shared / "families.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["kind"] == "learned" and row["rows"] and row["dim"] and family_of(row["model_type"]):
+                measured[row["model_type"]].add((int(row["rows"]), int(row["dim"])))
+    seen = 0
+    for name, wanted in measured.items():
+        if name not in CONFIG_MAPPING or name in (
+            "esm",
+            "fnet",
+            "lxmert",
+        ):  # no pad, no heads, no layers said
+            continue
+        found = milepost.cost(CONFIG_MAPPING[name]().to_dict(), max_len=512)
+        if not found["part"]:
+            tables = [table for table in found["present"]["tables"] if table["kind"] != "fixed_sinusoid"]
+            assert tables and {(table["rows"], table["dim"]) for table in tables} <= wanted, name
+            seen += 1
+    assert seen > 50
 
 
 def test_gpt3s_table_on_the_meta_device() -> None:

@@ -44,6 +44,13 @@ def make_opt():
     return OPTForCausalLM(config)
 
 
+def make_bart():
+    sizes = {f"{side}_{name}": n for side in ("encoder", "decoder") for name, n in
+             {"layers": 1, "attention_heads": 2, "ffn_dim": 16}.items()}  # fmt: skip
+    torch.manual_seed(0)
+    return BartModel(BartConfig(vocab_size=60, d_model=16, max_position_embeddings=32, **sizes))
+
+
 def make_llama():
     torch.manual_seed(0)
     return LlamaForCausalLM(LlamaConfig(max_position_embeddings=32, num_key_value_heads=2, **WIDE))
@@ -110,7 +117,18 @@ def test_roberta_counts_ids_and_counts_pads_under_inputs_embeds():
     assert found["MP346"].status == "tip"
     assert "id 1 in mid-sequence" in found["MP346"].got
     assert found["MP347"].status == "issue"
-    assert found["MP347"].fix == "pass position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0) + 2"
+    assert found["MP347"].fix.startswith(
+        "pass position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0) + 2"
+    )
+
+
+@pytest.mark.parametrize("make_model", [make_roberta, make_opt, make_bart])
+def test_the_swap_that_a_fix_offers_mends_it(make_model):
+    model = make_model()
+    offered = [found for found in findings(model).values() if "milepost.swap" in found.fix]
+    mended = findings(milepost.swap(model, "learned"))
+    assert offered
+    assert {mended[found.code].status for found in offered} == {"passed"}
 
 
 def test_the_limit_of_a_table_with_reserved_rows_is_that_of_its_positions():
@@ -124,10 +142,7 @@ def test_without_a_table_the_end_is_no_end():
 
 
 def test_an_encoder_decoder_is_tried_at_its_encoder():
-    sizes = {f"{side}_{name}": n for side in ("encoder", "decoder") for name, n in
-             {"layers": 1, "attention_heads": 2, "ffn_dim": 16}.items()}  # fmt: skip
-    torch.manual_seed(0)
-    found = findings(BartModel(BartConfig(vocab_size=60, d_model=16, max_position_embeddings=32, **sizes)))
+    found = findings(make_bart())
     assert found["MP343"].status == "issue"
     assert found["MP343"].where == "the encoder of BartModel"
     assert "padding_side = 'right'" in found["MP343"].fix

@@ -212,7 +212,7 @@ def _pad_id_inside(subject: Subject) -> _Said:
         f"positions follow the ids, not the mask: id {subject.pad} in mid-sequence takes no position, "
         f"and outputs differ by {apart:.2g}",
         "a token that the mask shows takes a position",
-        f"keep id {subject.pad} out of texts, or pass position_ids{_or_swap(subject)}",
+        f"keep id {subject.pad} out of texts, or pass position_ids",
     )
 
 

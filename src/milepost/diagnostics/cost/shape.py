@@ -17,8 +17,8 @@ from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_i
 _SWAPPED = "milepost_"
 _ROLES = ("text", "decoder", "encoder", "vision", "audio", "entity")
 _FIELDS: Mapping[str, tuple[str, ...]] = {
-    "layers": ("decoder_layers", "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    "heads": ("decoder_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"),
+    "layers": ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "heads": ("decoder_attention_heads", "num_decoder_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"),
     "dim": ("hidden_size", "n_embd", "d_model", "dim", "emb_dim"),
 }  # fmt: skip
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
