@@ -16,8 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from milepost.comparison.design import ENCODINGS, Design, Model, Training, Trial
-from milepost.comparison.training import build_optimizer, take_step
-from milepost.models import build_gpt2
+from milepost.comparison.training import build_model, build_optimizer, take_step
 from milepost.tasks import CausalLM
 
 
@@ -107,16 +106,7 @@ def main() -> None:
 def milepost_step(trial: Trial, task: CausalLM) -> Callable[[torch.Tensor, int], object]:
     """One step of a trial, as the training loop takes it."""
     design = trial.design
-    model = build_gpt2(
-        task.vocabulary_size,
-        layers=design.model.layers,
-        dim=design.model.dim,
-        heads=design.model.heads,
-        max_len=design.train_length,
-        init_std=design.model.init_std,
-        encoding=trial.encoding,
-        seed=0,
-    ).train()
+    model = build_model(trial, task.vocabulary_size).train()
     optimizer = build_optimizer(model, design.training)
     return lambda tokens, step: take_step(model, optimizer, task, tokens, design.training, step)
 

@@ -60,16 +60,7 @@ def train(trial: Trial, task: CausalLM, device: torch.device, on_step: Callable[
         on_step: called with the number of finished steps after each.
     """
     design, recipe = trial.design, trial.design.training
-    model: nn.Module = build_gpt2(
-        task.vocabulary_size,
-        layers=design.model.layers,
-        dim=design.model.dim,
-        heads=design.model.heads,
-        max_len=design.train_length,
-        init_std=design.model.init_std,
-        encoding=trial.encoding,
-        seed=trial.seed,
-    )
+    model = build_model(trial, task.vocabulary_size)
     model.to(device).train()
     optimizer = build_optimizer(model, recipe)
     batches, losses, diverged_at = hashlib.sha256(), [], None
@@ -89,6 +80,21 @@ def train(trial: Trial, task: CausalLM, device: torch.device, on_step: Callable[
                 break
     curve = torch.stack(losses).tolist()
     return Trained(model.eval(), curve, batches.hexdigest()[:16], diverged_at, time.perf_counter() - begin)
+
+
+def build_model(trial: Trial, vocabulary_size: int) -> nn.Module:
+    """The model of a trial before its first step; trials of one seed share all weights they have in common."""
+    size = trial.design.model
+    return build_gpt2(
+        vocabulary_size,
+        layers=size.layers,
+        dim=size.dim,
+        heads=size.heads,
+        max_len=trial.design.train_length,
+        init_std=size.init_std,
+        encoding=trial.encoding,
+        seed=trial.seed,
+    )
 
 
 def take_step(

@@ -17,11 +17,10 @@ from torch import nn
 
 from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder
-from milepost.comparison.training import Trained, train
+from milepost.comparison.training import Trained, build_model, train
 from milepost.encodings import Encoding
 from milepost.errors import DataError
 from milepost.files import durable
-from milepost.models import build_gpt2
 from milepost.tasks import CausalLM
 
 _MAP_SIDE = 64  # rows and columns of a similarity picture at most
@@ -137,17 +136,7 @@ def _reload(trial: Trial, task: CausalLM, folder: RunFolder, sha256: str) -> nn.
             got=str(path),
             fix="delete the trial's folder; it is then trained again",
         )
-    size = trial.design.model
-    model = build_gpt2(
-        task.vocabulary_size,
-        layers=size.layers,
-        dim=size.dim,
-        heads=size.heads,
-        max_len=trial.design.train_length,
-        init_std=size.init_std,
-        encoding=trial.encoding,
-        seed=trial.seed,
-    )
+    model = build_model(trial, task.vocabulary_size)
     with torch.no_grad():
         stored = load_file(path)
         for name, parameter in model.named_parameters():
