@@ -109,9 +109,7 @@ def _choose(
         if (one.form is None or one.form.resizable) and not _is_bound(matches.get(one.key))
     ]
     if tensor is not None:
-        movable = [one for one in movable if one.key == tensor] and movable
-        if tensor not in [one.key for one in movable]:
-            raise _refusal(checkpoint, learned, to)
+        checkpoint.table(tensor)  # says so where there is none of this name
         meant = [one for one in movable if one.key == tensor]
     else:
         kind = method.kind if method else "image" if isinstance(to, tuple) else None

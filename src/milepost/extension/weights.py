@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from milepost.errors import DataError, UnsafeFile
 from milepost.extension.copying import BLOCK_BYTES, CHUNK_BYTES, copy_range, write_at
@@ -148,12 +148,9 @@ def check_rewrite(rewrite: Rewrite, target: int, name: str) -> None:
         )
 
 
-DIGEST_BYTES: Final = 32
-
-
 def digest(descriptor: int, begin: int, end: int) -> bytes:
-    """BLAKE2b of a range of an open file; memory does not grow with it."""
-    found = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    """SHA-256 of a range of an open file; memory does not grow with it."""
+    found = hashlib.sha256()
     for chunk in read_chunks(descriptor, begin, end):
         found.update(chunk)
     return found.digest()

