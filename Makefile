@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test slow format lint types check clean
+.PHONY: demo test slow matrix format lint types check clean
 
 demo: $(READY)
 	$(BIN)/milepost compare builtin:python-docs --out milepost-runs/demo
@@ -17,6 +17,10 @@ test: $(READY)
 slow: $(READY)
 	@mkdir -p build
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --basetemp=build/pytest -m 'slow or large'
+
+# every encoding in every family; `make test` fails when the page is older than what it describes
+matrix: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore benchmarks/matrix.py --out docs/families.md --workers 2
 
 format: $(READY)
 	$(BIN)/ruff check --quiet --fix-only . && $(BIN)/ruff format .

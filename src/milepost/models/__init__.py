@@ -4,6 +4,7 @@ from milepost.models.checkpoint import load
 from milepost.models.families import families
 from milepost.models.family import Family
 from milepost.models.gpt2 import build_gpt2
-from milepost.models.swapping import geometry, swap
+from milepost.models.measuring import geometry
+from milepost.models.swapping import swap
 
 __all__ = ["Family", "build_gpt2", "families", "geometry", "load", "swap"]

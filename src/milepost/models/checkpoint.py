@@ -17,8 +17,9 @@ from transformers.initialization import no_init_weights
 from milepost.encodings import build
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
 from milepost.models.families import PREFIX, find_family
+from milepost.models.measuring import geometries
 from milepost.models.record import KEY, ROPE
-from milepost.models.swapping import POSITIONS, geometries, install
+from milepost.models.swapping import POSITIONS, install
 
 _LARGEST_BYTES = 64 << 20  # of a JSON file
 

@@ -18,6 +18,7 @@ from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_ac
 from milepost.models.calls import STATE, State, clear_vectors, hand_positions, parameter_names
 from milepost.models.families import PREFIX, find_bases
 from milepost.models.family import Family
+from milepost.models.measuring import find_table, geometries, table_rows, table_weight
 from milepost.models.record import KEY, swapped_class
 from milepost.models.slot import ParameterSlot, Silent, Slot
 from milepost.spec import Spec
@@ -28,32 +29,6 @@ _FRESH = {"init", "std", "rank"}
 """Options of ``learned`` that ask for other values than those of the table that is there."""
 
 
-def geometry(model: PreTrainedModel) -> Geometry:
-    """What an encoding has to know of ``model``; of its encoder where it has two tables.
-
-    ``embedding_rms`` is the root mean square of the table in the model, so that an absolute encoding
-    put into trained weights stands where the table stood; without a table, or with a freshly
-    initialised one, it is the token embeddings' own. A model that was swapped before answers with what
-    it was swapped with.
-
-    Raises:
-        UnknownFamily: MP120. SwapRefused: MP121.
-    """
-    return geometries(model)[0]
-
-
-def geometries(model: PreTrainedModel) -> list[Geometry]:
-    """The geometry of each part of ``model`` that holds positions."""
-    parts = find_bases(model)
-    before = getattr(model.config, KEY, None)
-    if before is None:
-        return [_measure(base, family) for base, family in parts]
-    return [
-        _describe(base, family, rows=part["max_len"], rms=part["embedding_rms"])
-        for (base, family), part in zip(parts, before["parts"], strict=True)
-    ]
-
-
 def swap(
     model: Model,
     encoding: str | Spec | Encoding,
@@ -61,10 +36,11 @@ def swap(
     positions: str = "mask",
     max_len: int | None = None,
 ) -> Model:
-    """Put ``encoding`` into ``model`` in the place of its position table, in place.
+    """Put ``encoding`` into ``model`` in the place of what it has, in place.
 
-    An absolute encoding replaces the table; a rotary or bias encoding acts in each self-attention, and
-    the table is taken out. ``learned`` keeps the rows of the table that is there, unless its options
+    An absolute encoding replaces the table, or is added to the token embeddings of a rotary family; a
+    rotary or bias encoding acts in each self-attention, and the table is taken out. A family's own
+    rotation is put to rest. An encoder and a decoder each get an encoding of their own. ``learned`` keeps the rows of the table that is there, unless its options
     ask for other initial values: outputs and gradients are then bit-identical to the model's before,
     but where the attention mask shows left pads. The model is untouched when this fails; its config is
     replaced by a copy, so that other models built from it stay as they are.
@@ -78,11 +54,11 @@ def swap(
         max_len: positions that a table gets; the present number by default.
 
     Returns:
-        ``model``. Its encoding is the submodule ``milepost`` of the base model.
+        ``model``. Its encoding is the submodule ``milepost`` of the base model, or of encoder and decoder.
 
     Raises:
         UnknownFamily: MP120, no family that is known.
-        SwapRefused: MP121, an encoding that makes no sense here, or rows that are not there.
+        SwapRefused: MP121, a family or an encoding that makes no sense here, or rows that are not there.
         UnknownName: MP104. SpecError: MP103. OptionError: MP105.
 
     >>> from transformers import GPT2Config, GPT2LMHeadModel
@@ -111,7 +87,7 @@ def swap(
     if max_len is not None:
         measured = [_lengthened(shape, max_len) for shape in measured]
     built = [
-        _build(spec, shape, _table(base, family))
+        _build(spec, shape, table_rows(base, family))
         for (base, family), shape in zip(parts, measured, strict=True)
     ]
     return install(model, built, spec=str(spec), geometries=measured, positions=positions)
@@ -220,11 +196,11 @@ def _write_config(
 def _build_state(
     base: PreTrainedModel, family: Family, encoding: Encoding, shape: Geometry, positions: str
 ) -> State:
-    like, first_row = _weight(base, family), family.first_row_of(base.config)
+    like, first_row = table_weight(base, family), family.first_row_of(base.config)
     encoding.to(device=like.device, dtype=like.dtype).train(base.training)
     slot = Slot(encoding, like, first_row)
     shown = None
-    if family.reads_table and not isinstance(_get(base, family.table), nn.Module):
+    if family.reads_table and not isinstance(find_table(base, family.table), nn.Module):
         path, _, name = str(family.table).rpartition(".")
         shown = ParameterSlot(base.get_submodule(path), name, slot)
     limits = [base.get_buffer(path).shape[-1] for path in family.limits]
@@ -255,7 +231,7 @@ def _put(base: PreTrainedModel, state: State) -> None:
     _place(base, state.family, state.encoding)
     if STATE not in base.__dict__:
         base.register_forward_pre_hook(hand_positions, with_kwargs=True)
-        base.register_forward_hook(clear_vectors)
+        base.register_forward_hook(clear_vectors, always_call=True)
     base.__dict__[STATE] = state
 
 
@@ -303,64 +279,3 @@ def _implementation(model: PreTrainedModel, encoding: Encoding) -> str:
             fix="model.set_attn_implementation('sdpa') before the swap",
         )
     return PREFIX + name
-
-
-# ---- what is in a model now
-
-
-def _get(base: PreTrainedModel, path: str | None) -> nn.Module | Tensor:
-    """What stands at a path."""
-    assert path is not None
-    holder, _, name = path.rpartition(".")
-    return cast("nn.Module | Tensor", getattr(base.get_submodule(holder), name))
-
-
-def _weight(base: PreTrainedModel, family: Family) -> Tensor:
-    """A tensor of the dtype, device and width of what stands in the table's place, rows or none."""
-    if family.table is None:
-        return cast(Tensor, base.get_input_embeddings().weight).detach()
-    present = _get(base, family.table)
-    if isinstance(present, Tensor):
-        return present.detach()[0]
-    return present.empty if isinstance(present, Slot) else cast(Tensor, present.weight).detach()
-
-
-def _table(base: PreTrainedModel, family: Family) -> Tensor | None:
-    """Rows of positions 0, 1, 2, ... of the learned table in a model, if there is one."""
-    if STATE in base.__dict__:
-        present = base.milepost
-        return present.weight.detach() if isinstance(present, LearnedPositions) else None
-    return None if family.table is None else _weight(base, family)[family.first_row_of(base.config) :]
-
-
-def _measure(base: PreTrainedModel, family: Family) -> Geometry:
-    """The geometry of a part as transformers built it."""
-    table = _table(base, family)
-    if table is None:
-        rows, rms = int(getattr(base.config, str(family.length))), 0.0
-    else:
-        rows, rms = len(table), _rms(table)
-    if not rms and base.main_input_name != "pixel_values":
-        rms = _rms(cast(Tensor, base.get_input_embeddings().weight).detach())
-    return _describe(base, family, rows=rows, rms=rms)
-
-
-def _describe(base: PreTrainedModel, family: Family, *, rows: int, rms: float) -> Geometry:
-    config = base.config
-    heads = int(getattr(config, family.heads))
-    return Geometry(
-        dim=_weight(base, family).shape[-1],
-        heads=heads,
-        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-        max_len=rows,
-        causal=family.is_causal(config),
-        embedding_rms=rms,
-        grid=family.grid_of(config),
-        prefix=family.prefix or 0,
-    )
-
-
-def _rms(table: Tensor) -> float:
-    return (
-        0.0 if table.device.type == "meta" else table.float().square().mean(dtype=torch.float64).sqrt().item()
-    )

@@ -1,0 +1,178 @@
+"""Run family × encoding × property on tiny random models, and write docs/families.md.
+
+python benchmarks/matrix.py --out docs/families.md --workers 2     everything, minutes
+python benchmarks/matrix.py --families roberta,vit                 some of it, nothing written
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from family_matrix import PROPERTIES, SUBJECTS, Case, check, quiet, refusal
+
+from milepost.encodings import registered
+from milepost.models.families import families
+from milepost.models.rows import REFUSED
+
+ROOT = Path(__file__).parents[1]
+# of the package models, what has no part in a swap
+ELSEWHERE = {"checking.py", "subject.py", "gpt2.py"}
+Results = dict[Case, dict[str, str] | str]
+
+
+def versions() -> str:
+    """What the matrix depends on and is not in the project."""
+    return f"torch {version('torch').split('+')[0]}, transformers {version('transformers')}"
+
+
+def inputs_hash() -> str:
+    """A hash of everything that the page depends on."""
+    package = ROOT / "src" / "milepost"
+    sources = [
+        *(path for path in sorted((package / "models").glob("*.py")) if path.name not in ELSEWHERE),
+        *sorted((package / "encodings").glob("*.py")),
+        Path(__file__).with_name("family_matrix.py"),
+        Path(__file__),
+    ]
+    found = hashlib.sha256(versions().encode())
+    for path in sources:
+        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:32]
+
+
+def run_family(name: str) -> Results:
+    """Every encoding and property of a family; a refusal instead, where there is one."""
+    torch.set_num_threads(1)
+    results: Results = {}
+    with quiet():
+        for encoding in registered():
+            case = Case(name, encoding)
+            refused = refusal(case)
+            results[case] = refused or {one.__name__: check(case, one) for one in PROPERTIES}
+            print(f"{name:18} {encoding:14} {describe(results[case])}", file=sys.stderr, flush=True)
+    return results
+
+
+def run_all(names: Iterable[str], workers: int) -> Results:
+    """Some families, each in one of so many processes."""
+    if workers == 1:
+        return {case: found for name in names for case, found in run_family(name).items()}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return {case: found for part in pool.map(run_family, names) for case, found in part.items()}
+
+
+def describe(found: Mapping[str, str] | str) -> str:
+    """One cell: properties that hold out of those that apply, or a dash for a refusal."""
+    if isinstance(found, str):
+        return "–"
+    applied = [value for value in found.values() if not value.startswith("inapplicable")]
+    held = sum(value == "passed" for value in applied)
+    return f"{held}/{len(applied)}" + ("" if held == len(applied) else " **!**")
+
+
+def render(results: Results) -> str:
+    """The page."""
+    return "\n\n".join(
+        [
+            "# Families: which encodings work where",
+            "Written by `make matrix`; do not edit. Each cell is a tiny random model of the family with the "
+            "encoding swapped in: how many properties held, of those that apply. A dash is a refusal.",
+            f"Inputs: `{inputs_hash()}`, {versions()}.",
+            _render_cells(results),
+            "## What did not hold",
+            _render_failures(results),
+            "## Properties",
+            "\n".join(f"- `{one.__name__}`: {_first_line(one.__doc__)}" for one in PROPERTIES),
+            "Tolerance is 1e-5 of the largest value, in float32 on a CPU. Properties that do not apply:",
+            _render_reasons(results),
+            "## Refusals",
+            _render_refusals(results),
+            "Families that are refused whole (MP121):",
+            "\n".join(f"- `{name}`: {reason}; {fix}" for name, (reason, fix) in REFUSED.items()),
+        ]
+    )
+
+
+def _first_line(text: str | None) -> str:
+    assert text is not None
+    return text.strip().splitlines()[0]
+
+
+def _render_cells(results: Results) -> str:
+    encodings = list(registered())
+    rows = [f"| family | {' | '.join(encodings)} |", "|---" * (len(encodings) + 1) + "|"]
+    for name in dict.fromkeys(case.family for case in results):
+        cells = " | ".join(describe(results[Case(name, encoding)]) for encoding in encodings)
+        rows.append(f"| {name} | {cells} |")
+    return "\n".join(rows)
+
+
+def _render_failures(results: Results) -> str:
+    lines = [
+        f"- {case.family}, {case.encoding}, `{name}`: {value.removeprefix('failed: ')}"
+        for case, found in results.items()
+        if not isinstance(found, str)
+        for name, value in found.items()
+        if value.startswith("failed")
+    ]
+    return "\n".join(lines) or "Everything held."
+
+
+def _render_reasons(results: Results) -> str:
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
+    for case, found in results.items():
+        for name, value in {} if isinstance(found, str) else found.items():  # type: ignore[union-attr]
+            if value.startswith("inapplicable"):
+                key = (name, value.removeprefix("inapplicable: "))
+                reasons.setdefault(key, {})[case.family] = None
+    return "\n".join(
+        f"- `{name}`: {reason} ({_named(names)})" for (name, reason), names in sorted(reasons.items())
+    )
+
+
+def _render_refusals(results: Results) -> str:
+    reasons: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for case, found in results.items():
+        if isinstance(found, str):
+            general = re.sub(rf"\b({case.encoding}|{re.escape(case.family)})\b", "...", found)
+            names, encodings = reasons.setdefault(general, ({}, {}))
+            names[case.family] = encodings[case.encoding] = None
+    return "\n".join(
+        f"- {reason}: {', '.join(encodings)} ({_named(names)})"
+        for reason, (names, encodings) in reasons.items()
+    )
+
+
+def _named(names: Iterable[str]) -> str:
+    names = list(names)
+    return "all families" if len(names) == len(SUBJECTS) else ", ".join(names)
+
+
+def main() -> int:
+    """Run, write, and say with the exit code whether everything held."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--families", default=",".join(SUBJECTS), help="some of them, by comma")
+    parser.add_argument("--out", type=Path, help="the page to write")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    options = parser.parse_args()
+    assert SUBJECTS.keys() == families().keys(), "a family without a tiny model, or the other way round"
+    results = run_all(options.families.split(","), options.workers)
+    page = render(results)
+    if options.out is not None:
+        options.out.write_text(page + "\n", encoding="utf-8")
+    return 1 if "**!**" in page else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

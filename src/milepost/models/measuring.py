@@ -1,0 +1,100 @@
+"""What is in a model now: its table, and the geometry that an encoding has to know."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from milepost.encodings import Geometry, LearnedPositions
+from milepost.models.calls import STATE
+from milepost.models.families import find_bases
+from milepost.models.family import Family
+from milepost.models.record import KEY
+from milepost.models.slot import Slot
+
+
+def geometry(model: PreTrainedModel) -> Geometry:
+    """What an encoding has to know of ``model``; of its encoder where it has two tables.
+
+    ``embedding_rms`` is the root mean square of the table in the model, so that an absolute encoding
+    put into trained weights stands where the table stood; without a table, or with a freshly
+    initialised one, it is the token embeddings' own. A model that was swapped before answers with what
+    it was swapped with.
+
+    Raises:
+        UnknownFamily: MP120. SwapRefused: MP121.
+    """
+    return geometries(model)[0]
+
+
+def geometries(model: PreTrainedModel) -> list[Geometry]:
+    """The geometry of each part of ``model`` that holds positions."""
+    parts = find_bases(model)
+    before = getattr(model.config, KEY, None)
+    if before is None:
+        return [_measure(base, family) for base, family in parts]
+    return [
+        _describe(base, family, rows=part["max_len"], rms=part["embedding_rms"])
+        for (base, family), part in zip(parts, before["parts"], strict=True)
+    ]
+
+
+def find_table(base: PreTrainedModel, path: str | None) -> nn.Module | Tensor:
+    """What stands at a path."""
+    assert path is not None
+    holder, _, name = path.rpartition(".")
+    return cast("nn.Module | Tensor", getattr(base.get_submodule(holder), name))
+
+
+def table_weight(base: PreTrainedModel, family: Family) -> Tensor:
+    """A tensor of the dtype, device and width of what stands in the table's place, rows or none."""
+    if family.table is None:
+        return cast(Tensor, base.get_input_embeddings().weight).detach()
+    present = find_table(base, family.table)
+    if isinstance(present, Tensor):
+        return present.detach()[0]
+    return present.empty if isinstance(present, Slot) else cast(Tensor, present.weight).detach()
+
+
+def table_rows(base: PreTrainedModel, family: Family) -> Tensor | None:
+    """Rows of positions 0, 1, 2, ... of the learned table in a model, if there is one."""
+    if STATE in base.__dict__:
+        present = base.milepost
+        return present.weight.detach() if isinstance(present, LearnedPositions) else None
+    return None if family.table is None else table_weight(base, family)[family.first_row_of(base.config) :]
+
+
+def _measure(base: PreTrainedModel, family: Family) -> Geometry:
+    """The geometry of a part as transformers built it."""
+    table = table_rows(base, family)
+    if table is None:
+        rows, rms = int(getattr(base.config, str(family.length))), 0.0
+    else:
+        rows, rms = len(table), _rms(table)
+    if not rms and base.main_input_name != "pixel_values":
+        rms = _rms(cast(Tensor, base.get_input_embeddings().weight).detach())
+    return _describe(base, family, rows=rows, rms=rms)
+
+
+def _describe(base: PreTrainedModel, family: Family, *, rows: int, rms: float) -> Geometry:
+    config = base.config
+    heads = int(getattr(config, family.heads))
+    return Geometry(
+        dim=table_weight(base, family).shape[-1],
+        heads=heads,
+        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        max_len=rows,
+        causal=family.is_causal(config),
+        embedding_rms=rms,
+        grid=family.grid_of(config),
+        prefix=family.prefix or 0,
+    )
+
+
+def _rms(table: Tensor) -> float:
+    return (
+        0.0 if table.device.type == "meta" else table.float().square().mean(dtype=torch.float64).sqrt().item()
+    )
