@@ -119,7 +119,7 @@ def test_every_method_writes_what_its_guarantee_says(
     kind: str, method: str, models: Path, tmp_path: Path
 ) -> None:
     old, new = model_of(models, kind), tmp_path / "new"
-    to = 12 if method == "crop" else 35
+    to = 12 if method == "crop" else 37
     result = extend(old, to=to, method=method, out=new)
     before, after = read(old).table(), read(new).table()
     kept = min(before.usable_length, to)

@@ -10,7 +10,8 @@ from typing import Final
 from milepost.errors import DataError
 
 BLOCK_BYTES: Final = 4096
-CHUNK_BYTES: Final = 8 << 20
+CHUNK_BYTES: Final = 1 << 20
+"""Measured: 8 MiB cost three times the processor time, in pages that the allocator gives back and takes anew."""
 _CANNOT: Final = {
     errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EPERM, errno.EBADF, errno.ENOTSOCK,
     errno.ETXTBSY,
@@ -23,7 +24,7 @@ def copy_range(source: int, begin: int, end: int, target: int, at: int) -> None:
     """Copy bytes ``begin`` to ``end`` of one open file to ``at`` in another.
 
     ``copy_file_range`` first, which shares blocks on XFS and btrfs; then ``sendfile``; then ``pread`` and ``pwrite``
-    of 8 MiB. Where both places lie alike within their blocks, the ends are copied apart: file systems share whole
+    of 1 MiB. Where both places lie alike within their blocks, the ends are copied apart: file systems share whole
     blocks only, and copy everything where a range begins inside one.
 
     Args:

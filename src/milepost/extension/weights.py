@@ -157,7 +157,7 @@ def digest(descriptor: int, begin: int, end: int) -> bytes:
 
 
 def read_chunks(descriptor: int, begin: int, end: int) -> Iterator[bytes]:
-    """The bytes of a range of an open file, at most 8 MiB at a time.
+    """The bytes of a range of an open file, at most 1 MiB at a time.
 
     Raises:
         DataError: MP110, when the file ends before.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from milepost.errors import OptionError
 from milepost.extension.applying import VERIFY, Proof, apply_plan, describe_plan
@@ -11,9 +11,12 @@ from milepost.extension.method import Method
 from milepost.extension.plan import plan_extension
 from milepost.tuning.proofs import prove_by_doctor, prove_model
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def extend(
-    model: str | os.PathLike[str],
+    model: str | os.PathLike[str] | PreTrainedModel,
     *,
     to: int | str | tuple[int, int],
     method: str | Method | None = None,
@@ -34,7 +37,8 @@ def extend(
     unpickled, and torch is not imported; ``verify="model"`` runs it in a process of its own.
 
     Args:
-        model: a folder, a ``.safetensors`` file with its JSON files beside it, or a Hub id.
+        model: a folder, a ``.safetensors`` file with its JSON files beside it, or a Hub id. A text model of transformers in
+            memory is changed in place, and nothing is written: of the other arguments it takes ``method`` and ``tensor``.
         to: usable positions wanted; for images pixels: a number, or ``"384x512"`` (height, width).
         method: a spec string; ``hierarchical`` for text and ``bicubic`` for images without it.
         out: the folder to be made; ``NAME-TO`` in the current one without it. It must not exist.
@@ -67,6 +71,16 @@ def extend(
     >>> result["from_length"], result["to_length"], result["checks"][1]["status"]
     (4, 12, 'passed')
     """
+    if not isinstance(model, str | os.PathLike):
+        if out is not None or dry_run or revision is not None or first_row is not None or verify != "files":
+            raise OptionError(
+                "a model in memory is changed in place",
+                got="an option of models on disk",
+                fix="keep model, to, method and tensor",
+            )
+        from milepost.tuning.memory import extend_in_memory
+
+        return extend_in_memory(model, to=to, method=method, tensor=tensor)
     if verify not in VERIFY:
         raise OptionError(
             "verify takes one of its words", got=ascii(verify)[:80], fix=f"one of: {', '.join(VERIFY)}"

@@ -1,0 +1,152 @@
+"""The verb ``extend`` on a model in memory: the same plan as for its files, carried out on its modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from milepost import __version__
+from milepost.errors import ExtendRefused
+from milepost.extension.applying import SCHEMA_VERSION
+from milepost.extension.buffers import Growth, plan_buffers, refuse_quantised
+from milepost.extension.documents import shown_size
+from milepost.extension.method import Method
+from milepost.extension.plan import read_size
+from milepost.extension.rows import extend_rows
+from milepost.extension.target import Target, choose_target
+from milepost.extension.weights import Fresh
+from milepost.tables import Checkpoint, TensorEntry, encode, recognise
+from milepost.tables.rows import build_table
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_DTYPES: Mapping[torch.dtype, str] = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+
+
+def extend_in_memory(
+    model: PreTrainedModel,
+    *,
+    to: int | str | tuple[int, int],
+    method: str | Method | None,
+    tensor: str | None,
+) -> dict[str, Any]:
+    """Give a model in memory more positions, in place; a model that is refused is as it was.
+
+    Guarantee: table, the tables and buffers that share its length, and the configuration change together. Old rows that
+    the method keeps are bit-identical. The table becomes a new parameter: make optimisers afterwards.
+
+    Args:
+        model: a text model of transformers. Changed.
+        to: usable positions wanted.
+        method: a spec string; ``hierarchical`` without it.
+        tensor: the table's name, where several could be meant.
+
+    Returns:
+        The document of ``schemas/extend.json``, with the changes.
+
+    Raises:
+        ExtendRefused: MP123, for images and for what a file would be refused for. MilepostError: as ``plan_extension``.
+    """
+    held = dict(model.named_parameters()) | dict(model.named_buffers())
+    checkpoint = _checkpoint(model, held)
+    target = choose_target(checkpoint, read_size(to), method, tensor)
+    if target.is_image:
+        raise ExtendRefused(
+            "patch sizes are kept by modules too, so images are extended on disk",
+            got=type(model).__name__,
+            fix="save the model, then milepost extend FOLDER --to PIXELS",
+        )
+    fresh: dict[str, Fresh] = {}
+    for (table, match), length in zip(target.tables, target.grids, strict=True):
+        refuse_quantised(checkpoint, table)
+        growth = Growth(
+            table, match.family if match else None, extend_rows(table, length, target.method), length
+        )
+        fresh[table.key] = Fresh.of(growth.rows.shape, encode(growth.rows, table.dtype))
+        fresh |= plan_buffers(
+            checkpoint, growth, target.method, lambda name, begin, end: _bytes(held[name])[begin:end]
+        )
+    made = {key: _tensor(one, held[key]) for key, one in fresh.items()}
+    for key, value in made.items():
+        _put(model, key, value)
+    for path, _, value in target.fields:
+        _set(model.config, path, value)
+    return _describe(model, checkpoint, target, made)
+
+
+def _checkpoint(model: PreTrainedModel, held: Mapping[str, Tensor]) -> Checkpoint:
+    """The model as reading its files would show it."""
+    tensors = {
+        key: TensorEntry(_DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape), key, 0, value.nbytes)
+        for key, value in held.items()
+    }
+    config = model.config.to_dict()
+    family, order, matches = recognise(config, tensors)
+    tables = tuple(
+        build_table(match.key, held[match.key].detach().cpu().to(_wide(held[match.key])).numpy(), tensors[match.key].dtype, match=match)
+        for match in matches
+    )  # fmt: skip
+    return Checkpoint(
+        source=type(model).__name__, kind="memory", family=family, model_type=config.get("model_type"), config=config,
+        tensors=tensors, tables=tables, positions_by=order, total_parameters=None, files=(), weight_map={}, metadata={},
+    )  # fmt: skip
+
+
+def _wide(value: Tensor) -> torch.dtype:
+    return torch.float64 if value.dtype == torch.float64 else torch.float32
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+
+
+def _tensor(fresh: Fresh, old: Tensor) -> Tensor:
+    content = np.frombuffer(b"".join(fresh.chunks()), np.uint8).copy()
+    made = torch.from_numpy(content).view(old.dtype).reshape(fresh.shape).to(old.device)
+    return nn.Parameter(made, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else made
+
+
+def _put(model: nn.Module, key: str, value: Tensor) -> None:
+    path, _, name = key.rpartition(".")
+    module = model.get_submodule(path)
+    setattr(module, name, value)
+    if isinstance(module, nn.Embedding) and name == "weight":
+        module.num_embeddings = len(value)
+
+
+def _set(config: Any, path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        config = config[name] if isinstance(config, dict) else getattr(config, name)
+    setattr(config, path[-1], value)
+
+
+def _describe(
+    model: nn.Module, checkpoint: Checkpoint, target: Target, made: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    tables = {table.key for table, _ in target.tables}
+    changes = [
+        {
+            "kind": "table" if key in tables else "buffer", "file": "(in memory)", "name": key,
+            "old": list(checkpoint.tensors[key].shape), "new": list(value.shape),
+        }
+        for key, value in made.items()
+    ]  # fmt: skip
+    changes += [
+        {"kind": "field", "file": "(in memory)", "name": ".".join(path), "old": old, "new": new}
+        for path, old, new in target.fields
+    ]
+    return {
+        "schema_version": SCHEMA_VERSION, "source": type(model).__name__, "output": "(in memory)", "written": True,
+        "family": checkpoint.family.name if checkpoint.family else None, "model_type": checkpoint.model_type,
+        "method": str(target.method.spec), "guarantee": target.method.guarantee,
+        "keeps_old_rows": target.method.keeps_old_rows, "unit": "positions", "from_length": shown_size(target.old),
+        "to_length": shown_size(target.new), "milepost_version": __version__, "changes": changes, "checks": [],
+    }  # fmt: skip
