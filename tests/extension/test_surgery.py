@@ -136,7 +136,15 @@ def test_rows_are_written_in_the_format_they_came_in(dtype: str, tmp_path: Path)
 
 def test_copies_in_other_formats_are_left_behind_and_named(bert: Path, tmp_path: Path) -> None:
     (bert / "onnx").mkdir()
-    stale = ["pytorch_model.bin", "tf_model.h5", "model.onnx", "optimizer.pt", "onnx/model.onnx"]
+    (bert / "checkpoint-500").mkdir()
+    stale = [
+        "pytorch_model.bin",
+        "tf_model.h5",
+        "model.onnx",
+        "optimizer.pt",
+        "onnx/model.onnx",
+        "checkpoint-500/model.safetensors",
+    ]
     for name in stale:
         (bert / name).write_bytes(b"old")
     save_file({f"bert.{TABLE}": draw(ROWS)}, bert / "copy.safetensors")
@@ -152,6 +160,7 @@ def test_copies_in_other_formats_are_left_behind_and_named(bert: Path, tmp_path:
         "model.onnx",
         "optimizer.pt",
         "onnx",
+        "checkpoint-500",
         "copy.safetensors",
     }
     files = {

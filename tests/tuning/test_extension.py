@@ -14,6 +14,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from milepost.errors import MissingExtra, ProofFailed
+from milepost.extension.applying import apply_plan
+from milepost.extension.plan import plan_extension
 from milepost.tables import HubModel, read
 from milepost.tuning import proofs
 from milepost.tuning.extension import extend
@@ -73,6 +75,16 @@ def test_an_issue_that_was_there_before_is_no_new_one(gpt2: Path, tmp_path: Path
     (gpt2 / "generation_config.json").write_text('{"max_length": 99}')
     checks = {check["name"]: check for check in extend(gpt2, to=40, out=tmp_path / "new")["checks"]}
     assert checks["doctor"]["status"] == "passed"
+
+
+def test_the_doctor_sees_a_folder_that_disagrees_with_itself(gpt2: Path, tmp_path: Path) -> None:
+    plan = plan_extension(gpt2, to=40, out=tmp_path / "new")
+    apply_plan(plan)
+    assert [check.status for check in proofs.prove_by_doctor(plan, tmp_path / "new")] == ["passed"]
+    (tmp_path / "new" / "config.json").write_text('{"model_type": "gpt2", "n_positions": 41}')
+    (check,) = proofs.prove_by_doctor(plan, tmp_path / "new")
+    assert check.status == "failed"
+    assert "MP301" in check.detail
 
 
 def test_a_hub_id_is_read_from_its_snapshot_and_named_in_the_card(

@@ -18,12 +18,13 @@ from milepost.tables.files import check_name
 CARD: Final = "README.md"
 _WEIGHTS: Final = ("model.safetensors", "open_clip_model.safetensors")
 _BESIDE_A_FILE: Final = (".json", ".txt", ".model", ".jinja", ".spm", ".md")
-_STALE_FOLDERS: Final = frozenset({"onnx", "openvino", "coreml", "tflite"})
+_STALE_FOLDERS: Final = re.compile(r"onnx|openvino|coreml|tflite|checkpoint-\d+")
 _STALE: Final = re.compile(
     r".+\.(onnx|onnx_data|h5|msgpack|ot|gguf|tflite|pt|pth|ckpt|engine|mlmodel)|(pytorch|openvino|open_clip_pytorch)_model.*\.bin"
     r"|(pytorch|tf|flax)_model.*\.index\.json|openvino_model.*\.xml"
 )
 """Copies of the weights in other formats, and states of training: they hold the old table, or rows of its length."""
+_WHY_STALE: Final = "weights in another format, or a state of training"
 
 
 class Seen(NamedTuple):
@@ -182,10 +183,8 @@ def _walk(
             if path.is_dir():
                 if weights is not None or path.name.startswith("."):
                     continue
-                if path.is_symlink() or (path.name in _STALE_FOLDERS and below in ("", inner)):
-                    left.append(
-                        (name, "a link to a folder" if path.is_symlink() else "weights in another format")
-                    )
+                if path.is_symlink() or (_STALE_FOLDERS.fullmatch(path.name) and below in ("", inner)):
+                    left.append((name, "a link to a folder" if path.is_symlink() else _WHY_STALE))
                 else:
                     yield from _walk(path, f"{name}/", inner, weights, left)
             elif path.name.endswith(".milepost-tmp"):
@@ -193,7 +192,7 @@ def _walk(
             elif weights is not None and path.name != weights.name and path.suffix not in _BESIDE_A_FILE:
                 left.append((name, "not a part of this file's model"))
             elif below in ("", inner) and _STALE.fullmatch(path.name):
-                left.append((name, "weights in another format, or a state of training"))
+                left.append((name, _WHY_STALE))
             elif not opened.holds(path.name):
                 raise UnsafeFile(
                     f"{name!a} is a link out of the model's folder",
