@@ -76,6 +76,8 @@ def test_a_model_that_is_refused_is_as_it_was(tmp_path: Path) -> None:
             extend(model, **options)
     with pytest.raises(OptionError, match="in place"):
         extend(model, to=50, out=tmp_path / "new")
+    with pytest.raises(OptionError, match="no model"):
+        extend(3, to=50)  # type: ignore[arg-type]
     assert model.config.to_dict() == config
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 

@@ -78,6 +78,10 @@ def extend(
                 got="an option of models on disk",
                 fix="keep model, to, method and tensor",
             )
+        if not hasattr(model, "named_parameters"):
+            raise OptionError(
+                "this is no model", got=type(model).__name__, fix="give a folder, a Hub id or a model"
+            )
         from milepost.tuning.memory import extend_in_memory
 
         return extend_in_memory(model, to=to, method=method, tensor=tensor)
