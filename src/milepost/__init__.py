@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from milepost.errors import MilepostError as MilepostError
     from milepost.models import load as load
     from milepost.models import swap as swap
-    from milepost.tuning.extension import extend as extend
     from milepost.models.checking import check_positions as check_positions
+    from milepost.tuning.extension import extend as extend
 
 
 def __getattr__(name: str) -> object:
