@@ -178,7 +178,8 @@ def test_every_check_is_tested_both_ways_and_has_its_page() -> None:
         assert page.startswith(f"# {code}: {title}\n")
         parts = ["## How it is detected", "## Why it matters", "## What to do", "## Limits"]
         assert [line for line in page.splitlines() if line.startswith("## ")] == parts
-    assert {page.stem for page in pages.glob("MP*.md")} == set(CHECKS)
+    # from MP340 on they are those of check_positions
+    assert {page.stem for page in pages.glob("MP*.md") if page.stem < "MP340"} == set(CHECKS)
     overview = pages.with_suffix(".md").read_text("utf-8")
     assert [
         code

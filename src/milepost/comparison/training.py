@@ -140,7 +140,7 @@ def learning_rate(recipe: Training, step: int) -> float:
 
     >>> recipe = Training(steps=100, lr=1.0, warmup_share=0.1)
     >>> [round(learning_rate(recipe, step), 3) for step in (0, 9, 54, 99)]
-    [0.1, 1.0, 0.508, 0.0]
+    [0.1, 1.0, 0.5, 0.0]
     """
     warmup = max(1, round(recipe.steps * recipe.warmup_share))
     if step < warmup:
