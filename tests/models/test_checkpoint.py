@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -287,3 +288,14 @@ def test_a_learned_table_cut_shorter_comes_back(make_gpt2, tokens, tmp_path):
     again = load(tmp_path)
     assert type(again) is GPT2LMHeadModel and again.config.max_position_embeddings == 16
     assert torch.equal(again(tokens).logits, model(tokens).logits)
+
+
+def test_lengths_that_other_verbs_recorded_survive_a_swap(tmp_path: Path) -> None:
+    """An extended checkpoint's config holds its trained length under the key of the swap's record."""
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = BertForSequenceClassification(BertConfig(**size))
+    model.config.milepost = {"trained_length": 128, "extension": {"method": "tile"}}
+    swap(model, "rotary").save_pretrained(tmp_path)
+    record = load(tmp_path).config.milepost
+    assert (record["encoding"], record["trained_length"]) == ("rotary", 128)
+    assert record["extension"] == {"method": "tile"}

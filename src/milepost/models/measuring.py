@@ -33,8 +33,8 @@ def geometry(model: PreTrainedModel) -> Geometry:
 def geometries(model: PreTrainedModel) -> list[Geometry]:
     """The geometry of each part of ``model`` that holds positions."""
     parts = find_bases(model)
-    before = getattr(model.config, KEY, None)
-    if before is None:
+    before = getattr(model.config, KEY, None) or {}
+    if "parts" not in before:  # never swapped; the record may hold lengths that other verbs wrote
         return [_measure(base, family) for base, family in parts]
     return [
         _describe(base, family, rows=part["max_len"], rms=part["embedding_rms"])

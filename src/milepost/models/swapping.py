@@ -19,7 +19,7 @@ from milepost.models.calls import STATE, State, clear_vectors, hand_positions, p
 from milepost.models.families import PREFIX, find_bases
 from milepost.models.family import Family
 from milepost.models.measuring import find_table, geometries, table_rows, table_weight
-from milepost.models.record import KEY, swapped_class
+from milepost.models.record import KEY, ROPE, swapped_class
 from milepost.models.slot import ParameterSlot, Silent, Slot
 from milepost.spec import Spec
 
@@ -184,7 +184,9 @@ def _write_config(
     config._attn_implementation_internal = implementation
     parts = [{"max_len": shape.max_len, "embedding_rms": shape.embedding_rms} for shape in geometries]
     record = {"version": milepost.__version__, "encoding": spec, "positions": positions, "parts": parts}
-    setattr(config, KEY, record)
+    known = getattr(config, KEY, None) or {}
+    kept = {key: value for key, value in known.items() if key not in (*record, ROPE)}  # trained lengths
+    setattr(config, KEY, kept | record)
     for (base, family), shape in zip(find_bases(model), geometries, strict=True):
         if family.length is not None:
             # rows before position 0 are in the field where the family's class does not add them itself
