@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from milepost.diagnostics.finding import Finding, Status
+from milepost.finding import Finding, Status
 from milepost.tables import Checkpoint, Match, PositionTable
 
 NO_LIMIT = 10**20

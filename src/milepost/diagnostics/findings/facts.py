@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from milepost.diagnostics.finding import Finding, Status
 from milepost.diagnostics.findings.period import tile_period
 from milepost.diagnostics.measures import row_norms
+from milepost.finding import Finding, Status
 from milepost.statistics.chance import ChanceLevel
 
 if TYPE_CHECKING:
