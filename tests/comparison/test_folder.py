@@ -109,3 +109,15 @@ def test_differences_name_what_is_only_on_one_side() -> None:
         "a: 1 there, None here",
         "b: None there, {'c': 2} here",
     ]
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"status": "done"}', ""])
+def test_a_file_without_its_fields_is_one_clear_error(folder: RunFolder, text: str) -> None:
+    trial = Trial(DESIGN, "none", 0)
+    for name in ("trial.json", "length-8.json"):
+        folder.trial_path(trial).mkdir(parents=True, exist_ok=True)
+        (folder.trial_path(trial) / name).write_text(text)
+    with pytest.raises(FolderError, match="trial is then trained again"):
+        folder.read_record(trial)
+    with pytest.raises(FolderError, match="trial is then trained again"):
+        folder.read_losses(trial, 8)

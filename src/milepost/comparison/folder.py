@@ -25,6 +25,7 @@ from milepost.errors import FolderError
 from milepost.files import durable
 
 _DESIGN, _ENVIRONMENT, _RECORD = "design.json", "environment.json", "trial.json"
+_RECORDED = ("status", "scales", "usable_length", "picture", "weights_sha256")  # what readers rely on
 
 
 class RunFolder:
@@ -101,7 +102,7 @@ class RunFolder:
     def read_record(self, trial: Trial) -> dict[str, Any] | None:
         """The record of a finished trial, or None."""
         path = self.trial_path(trial) / _RECORD
-        return read_json(path) if path.exists() else None
+        return read_json(path, *_RECORDED) if path.exists() else None
 
     def write_record(self, trial: Trial, record: dict[str, Any]) -> None:
         """Write the record of a trial, which finishes it."""
@@ -110,7 +111,7 @@ class RunFolder:
     def read_losses(self, trial: Trial, length: int) -> list[float] | None:
         """Loss by position at one length, or None where it was not measured."""
         path = self.trial_path(trial) / f"length-{length}.json"
-        return read_json(path)["loss_by_position"] if path.exists() else None
+        return read_json(path, "loss_by_position")["loss_by_position"] if path.exists() else None
 
     def write_losses(self, trial: Trial, length: int, losses: list[float]) -> None:
         """Write loss by position at one length."""
@@ -139,11 +140,11 @@ def compare_records(held: dict[str, Any], wanted: dict[str, Any], prefix: str = 
     return differences
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that Milepost wrote.
+def read_json(path: Path, *fields: str) -> dict[str, Any]:
+    """Read a JSON object that Milepost wrote and that has ``fields``.
 
     Raises:
-        FolderError: MP107, when the file was changed and is no JSON object any more.
+        FolderError: MP107, when the file was changed and is no such object any more.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -153,7 +154,7 @@ def read_json(path: Path) -> dict[str, Any]:
             got=f"{path}: {error}",
             fix="delete its folder; the trial is then trained again",
         ) from None
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not content.keys() >= set(fields):
         raise FolderError(
             "a file of the run is not what was written",
             got=str(path),
