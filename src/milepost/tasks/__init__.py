@@ -1,6 +1,46 @@
-"""What a model is asked to do: data, batches, loss."""
+"""What a model is asked to do: data, batches, loss, metrics; one file a task, one line here."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from milepost.errors import UnknownName
 from milepost.tasks.causal_lm import CausalLM
+from milepost.tasks.task import Head, Measured, Metric, Options, Task
 from milepost.tasks.text import BUILTINS, TextSource, read_text
 
-__all__ = ["BUILTINS", "CausalLM", "TextSource", "read_text"]
+__all__ = [
+    "BUILTINS",
+    "TASKS",
+    "CausalLM",
+    "Head",
+    "Measured",
+    "Metric",
+    "Options",
+    "Task",
+    "TextSource",
+    "find_task",
+    "read_text",
+]
+
+TASKS: dict[str, tuple[str, str]] = {
+    "causal-lm": ("causal_lm", "CausalLM"),
+}
+"""Module and class of each task; loaded when it is asked for."""
+
+
+def find_task(name: str) -> type[Task]:
+    """The class of a task.
+
+    Raises:
+        UnknownName: MP104.
+
+    >>> find_task("causal-lm").name
+    'causal-lm'
+    """
+    if name not in TASKS:
+        raise UnknownName.among("task", name, TASKS)
+    module, kind = TASKS[name]
+    found: Any = getattr(importlib.import_module(f"milepost.tasks.{module}"), kind)
+    return found  # type: ignore[no-any-return]

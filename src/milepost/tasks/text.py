@@ -33,7 +33,7 @@ class TextSource:
         return sum(map(len, self.documents))
 
 
-def read_text(source: str) -> TextSource:
+def read_text(source: str, column: str | None = None) -> TextSource:
     """Read ``source``: a ``.txt`` file, a folder of such files at any depth, or ``builtin:NAME``.
 
     Files are UTF-8, with or without a byte order mark; any newline counts as ``\\n``. Files of a

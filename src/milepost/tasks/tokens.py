@@ -26,7 +26,7 @@ class Tokenizer:
     encode: Callable[[str], Int32[np.ndarray, " tokens"]]
 
 
-def build_tokenizer(name: str, documents: Iterable[str]) -> Tokenizer:
+def build_tokenizer(name: str, documents: Iterable[str], train: str = "") -> Tokenizer:
     """Build the tokenizer ``char`` (every character that occurs in the documents) or ``byte`` (UTF-8).
 
     Raises:

@@ -1,0 +1,96 @@
+"""Documents in three parts that share none: training, validation, test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from milepost.errors import DataError
+
+VALIDATION_SHARE, TEST_SHARE = 0.05, 0.1
+FEWEST_TO_HOLD_OUT = 20
+
+Document = TypeVar("Document")
+
+
+@dataclass(frozen=True)
+class Parts(Generic[Document]):
+    """Documents of the three parts, in the order they came.
+
+    Args:
+        train: what models learn from.
+        validation: what learning rates are chosen on.
+        test: what is reported.
+        repeated: documents that were left out because the same one was there before.
+    """
+
+    train: tuple[Document, ...]
+    validation: tuple[Document, ...]
+    test: tuple[Document, ...]
+    repeated: int = 0
+
+
+def hash_text(text: str) -> bytes:
+    """What tells documents apart."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def split_documents(
+    documents: Sequence[Document], identify: Callable[[Document], bytes], size: Callable[[Document], int]
+) -> Parts[Document] | None:
+    """Hold out whole documents, chosen by their hashes alone, so that added ones never move others much.
+
+    A document that is there twice is kept once. The test part takes about a tenth of the whole size, the
+    validation part a twentieth; a document of more than twice what is still wanted is passed over.
+
+    Returns:
+        The parts; None where there are too few documents to hold any out.
+
+    >>> parts = split_documents([f"text {i}" for i in range(100)], lambda t: hash_text(t), len)
+    >>> len(parts.train), len(parts.validation), len(parts.test)
+    (85, 5, 10)
+    """
+    unique = {identify(document): document for document in reversed(documents)}
+    if len(unique) < FEWEST_TO_HOLD_OUT:
+        return None
+    whole = sum(map(size, unique.values()))
+    held: dict[bytes, int] = {}
+    for part, share in ((2, TEST_SHARE), (1, VALIDATION_SHARE)):
+        wanted = share * whole
+        for key in sorted(unique.keys() - held.keys()):
+            if wanted <= 0:
+                break
+            if size(unique[key]) <= 2 * wanted:
+                held[key] = part
+                wanted -= size(unique[key])
+        if wanted > share * whole / 2:  # a few huge documents: whole ones cannot be held out fairly
+            return None
+    sorted_out: tuple[list[Document], ...] = ([], [], [])
+    for key, document in reversed(unique.items()):
+        sorted_out[held.get(key, 0)].append(document)
+    train, validation, test = map(tuple, sorted_out)
+    return Parts(train, validation, test, len(documents) - len(unique))
+
+
+def check_apart(parts: Parts[Document], identify: Callable[[Document], bytes]) -> None:
+    """Refuse parts that share a document.
+
+    Raises:
+        DataError: MP110.
+
+    >>> check_apart(Parts(("a", "b"), ("c",), ("a",)), hash_text)
+    Traceback (most recent call last):
+    ...
+    milepost.errors.DataError: ...
+    """
+    known = {name: set(map(identify, getattr(parts, name))) for name in ("train", "validation", "test")}
+    for first, second in (("train", "test"), ("train", "validation"), ("validation", "test")):
+        shared = len(known[first] & known[second])
+        if shared:
+            raise DataError(
+                f"the {first} and the {second} part share documents",
+                got=f"{shared} of {len(known[second])} in the {second} part",
+                fix="leave them out of one; a result on what was trained on says nothing",
+            )

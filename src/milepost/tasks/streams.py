@@ -1,0 +1,130 @@
+"""Text as token ids: one stream for each part, documents joined in their order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from jaxtyping import Int32, Int64
+
+from milepost.errors import DataError
+from milepost.tasks.parts import Parts, check_apart, hash_text, split_documents
+from milepost.tasks.task import PARTS, Options
+from milepost.tasks.text import TextSource, read_text
+from milepost.tasks.tokens import Tokenizer, build_tokenizer
+
+MAX_TEST_TOKENS = 65_536
+SEPARATOR = "\n\n"
+_CUTS = (0.85, 0.9)  # of each document, where there are too few to hold whole ones out
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Token ids of the three parts of a text.
+
+    Args:
+        name: what the user wrote.
+        facts: what a result says of the text.
+        sha256: of all documents and their parts.
+        tokenizer: how text became ids.
+        parts: ids of each part by name, shape ``(tokens,)``; of validation and test the first 65,536.
+    """
+
+    name: str
+    facts: Mapping[str, str | int | float]
+    sha256: str
+    tokenizer: Tokenizer
+    parts: Mapping[str, Int32[np.ndarray, " tokens"]]
+
+    @classmethod
+    def read(cls, source: str, options: Options) -> Self:
+        """Read, split and tokenize; no document is in two parts.
+
+        Where there are too few documents to hold whole ones out, the ends of each are.
+
+        Raises:
+            DataError: MP110. UnknownName: MP104, no such tokenizer or built-in.
+        """
+        main = read_text(source, options.text_column)
+        given = {
+            part: read_text(path, options.text_column)
+            for part, path in (("validation", options.validation), ("test", options.test))
+            if path is not None
+        }
+        parts = _apart(main, given)
+        texts = {part: SEPARATOR.join(getattr(parts, part)) for part in PARTS}
+        known = (*main.documents, *(text for one in given.values() for text in one.documents), SEPARATOR)
+        tokenizer = build_tokenizer(options.tokenizer, known, texts["train"])
+        ids = {part: tokenizer.encode(texts[part]) for part in PARTS}
+        ids |= {part: ids[part][: MAX_TEST_TOKENS + 1] for part in PARTS[1:]}
+        digest = hashlib.sha256(main.sha256.encode())
+        for part, one in given.items():
+            digest.update(f" {part} {one.sha256}".encode())
+        facts = {
+            "source": main.name,
+            "sha256": digest.hexdigest() if given else main.sha256,
+            "documents": len(main.documents) + sum(len(one.documents) for one in given.values()),
+            "repeated_documents": parts.repeated,
+            "characters": main.characters + sum(one.characters for one in given.values()),
+            "tokenizer": tokenizer.name,
+            "vocabulary": tokenizer.vocabulary_size,
+            **{f"{part}_tokens": len(ids[part]) for part in PARTS},
+        }
+        return cls(main.name, facts, str(facts["sha256"]), tokenizer, ids)
+
+    def check_lengths(self, train_length: int, longest: int) -> None:
+        """Refuse lengths for which a part has not a single window.
+
+        Raises:
+            DataError: MP110.
+        """
+        for part, wanted in (("train", train_length), ("validation", train_length), ("test", longest)):
+            if len(self.parts[part]) < wanted + 1:
+                raise DataError(
+                    f"the text is too short: its {part} part does not fill one window",
+                    got=f"{len(self.parts[part])} {self.tokenizer.name} tokens in the {part} part, {wanted + 1} wanted",
+                    fix=f"give more text (about {20 * (wanted + 1)} tokens in all), or shorter lengths",
+                )
+
+    def windows(self, seed: int, step: int, size: int, length: int) -> Int64[np.ndarray, "batch length"]:
+        """Windows of the training part at random places: a function of the arguments alone."""
+        ids = self.parts["train"]
+        starts = np.random.default_rng([seed, step]).integers(0, len(ids) - length + 1, size=size)
+        return ids[starts[:, None] + np.arange(length)].astype(np.int64)
+
+    def unigram_loss(self) -> float:
+        """Loss of predicting the test part from training frequencies alone, in nats a token.
+
+        Frequencies are smoothed by adding one.
+        """
+        counts = np.bincount(self.parts["train"], minlength=self.tokenizer.vocabulary_size) + 1.0
+        return float(-np.log(counts / counts.sum())[self.parts["test"]].mean())
+
+
+def _apart(main: TextSource, given: Mapping[str, TextSource]) -> Parts[str]:
+    """The documents of each part; those that the user gave stay as they are."""
+    if given.keys() == {"validation", "test"}:
+        parts = Parts(main.documents, given["validation"].documents, given["test"].documents)
+    else:
+        parts = split_documents(main.documents, hash_text, len) or _cut(main.documents)
+        if "test" in given:  # both held-out shares of the data are for validation then
+            parts = Parts(parts.train, parts.validation + parts.test, given["test"].documents, parts.repeated)
+        elif given:
+            parts = Parts(parts.train, given["validation"].documents, parts.test, parts.repeated)
+    if given:
+        check_apart(parts, hash_text)
+    return parts
+
+
+def _cut(documents: tuple[str, ...]) -> Parts[str]:
+    pieces = [
+        (text[: round(len(text) * _CUTS[0])],
+         text[round(len(text) * _CUTS[0]) : round(len(text) * _CUTS[1])],
+         text[round(len(text) * _CUTS[1]) :])
+        for text in dict.fromkeys(documents)
+    ]  # fmt: skip
+    train, validation, test = (tuple(piece[i] for piece in pieces if piece[i]) for i in range(3))
+    return Parts(train, validation, test, len(documents) - len(pieces))

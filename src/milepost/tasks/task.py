@@ -1,0 +1,189 @@
+"""What every task gives: data in three parts, batches, a loss, and numbers at each length.
+
+A new task is one file with a subclass of ``Task``, and one line in ``milepost.tasks.TASKS``.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from milepost.errors import OptionError
+
+Batch = dict[str, np.ndarray]
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that a task reports.
+
+    Args:
+        name: its key in documents: ``loss``, ``macro_f1``.
+        title: as sentences name it: ``loss``, ``macro-F1``.
+        unit: ``nats per token``; empty for shares.
+        higher_is_better: whether more of it is better.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    higher_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a model must have at its two ends for a task.
+
+    Args:
+        kind: ``causal-lm``, ``masked-lm``, ``classify``, ``tag``, ``images`` or ``forecast``.
+        vocabulary_size: token ids of the input; 0 where it is no text.
+        labels: classes of the output.
+        pad: token id of padding, where batches hold any.
+        channels: of images or series.
+        patch: side of an image's patch in pixels, or steps of a series in one position.
+        horizon: steps of a series that are forecast.
+    """
+
+    kind: str
+    vocabulary_size: int = 0
+    labels: int = 0
+    pad: int | None = None
+    channels: int = 1
+    patch: int = 1
+    horizon: int = 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model did on one part of the data at one length.
+
+    Args:
+        metrics: value by name of each of the task's metrics.
+        curve: a value for each place along the task's ``axis``; empty where a task has no such axis.
+        breakdown: further tables, by title, of values by label: ``{"accuracy by length": {"0–127": 0.8}}``.
+    """
+
+    metrics: dict[str, float]
+    curve: list[float] = field(default_factory=list)
+    breakdown: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user says of the data; each task reads those it knows and refuses others that are set.
+
+    Args:
+        tokenizer: ``char``, ``byte``, a ``tokenizer.json``, a model folder, a SentencePiece model, or
+            ``train:bpe:8000``.
+        validation: data that learning rates are chosen on; cut from the data by default.
+        test: data that is measured on; cut from the data by default.
+        text_column: name or index of the column of texts, tokens or values.
+        label_column: name or index of the column of labels.
+        header: whether the first row of a table of text names its columns.
+        evaluate: ``blocks`` or ``sliding``.
+        patch: pixels of a patch's side, or steps of a series in one position; 0 is the task's own choice.
+        horizon: steps to forecast; 0 is the task's own choice.
+    """
+
+    tokenizer: str = "char"
+    validation: str | None = None
+    test: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    header: bool = True
+    evaluate: str = "blocks"
+    patch: int = 0
+    horizon: int = 0
+
+    def refuse(self, task: str, *unknown: str) -> None:
+        """Refuse options that a task has no use for.
+
+        Raises:
+            OptionError: MP105, when one of ``unknown`` is not at its default.
+        """
+        for name in unknown:
+            if getattr(self, name) != getattr(type(self), name):
+                raise OptionError(
+                    f"the task {task} has no use for this option",
+                    got=f"{name}={getattr(self, name)!r}",
+                    fix=f"leave --{name.replace('_', '-')} out",
+                )
+
+
+class Task(abc.ABC):
+    """Data of one task, and how batches, losses and metrics come from it.
+
+    Everything drawn at random is a function of the arguments alone: every encoding sees the same batches,
+    and a run that is resumed needs no state of a sampler.
+
+    Attributes:
+        name: as the user writes it.
+        metrics: the first one decides.
+        axis: what ``Measured.curve`` runs along: ``position``, ``horizon``; empty for none.
+        unit: what lengths count: ``tokens``, ``pixels``.
+        head: what models need.
+        sha256: of all documents and their parts; the identity of the data.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+    axis: ClassVar[str] = "position"
+    unit: ClassVar[str] = "tokens"
+    head: Head
+    sha256: str
+
+    @classmethod
+    @abc.abstractmethod
+    def open(cls, source: str, options: Options) -> Self:
+        """Read, tokenize and split the data.
+
+        Raises:
+            DataError: MP110. UnknownName: MP104. OptionError: MP105.
+        """
+
+    @abc.abstractmethod
+    def facts(self) -> dict[str, str | int | float]:
+        """What a result says of the data."""
+
+    @abc.abstractmethod
+    def check_lengths(self, train_length: int, lengths: tuple[int, ...]) -> None:
+        """Refuse lengths for which there is too little data, or that make no sense.
+
+        Raises:
+            DataError: MP110. OptionError: MP105.
+        """
+
+    def positions(self, length: int) -> int:
+        """Positions that an input of this length takes in the model; rows that a learned table needs."""
+        return length
+
+    @abc.abstractmethod
+    def batch(self, seed: int, step: int, size: int, length: int) -> Batch:
+        """One training batch: named arrays, the first axis is the batch."""
+
+    @abc.abstractmethod
+    def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """Training loss of a batch, differentiable."""
+
+    @abc.abstractmethod
+    def evaluate(
+        self, model: nn.Module, length: int, device: torch.device, part: str = "test"
+    ) -> Measured:
+        """Measure a model on ``part``, ``validation`` or ``test``; deterministic, without gradients."""
+
+    @abc.abstractmethod
+    def floor(self) -> float:
+        """Training loss of a model that ignores its input; one that learnt anything is below it."""
+
+
+def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
+    """The tensors of a batch, on a device."""
+    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.items()}
