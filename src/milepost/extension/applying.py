@@ -51,7 +51,7 @@ def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = (
     with staged(plan.output) as folder:
         for member in plan.members:
             if member.name != CARD:
-                _write(plan, member, folder)
+                write_member(member, plan.contents.get(member.name), folder)
         checks = [
             Check(
                 "new_tables", "passed", "headers, new tables and buffers were read again and are as planned"
@@ -59,11 +59,11 @@ def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = (
         ]
         checks.append(prove_old_rows(plan, folder))
         if verify != "none":
-            checks += prove_kept(plan, folder)
+            checks += prove_kept(plan.members, plan.contents, folder)
         for proof in proofs:
             checks += proof(plan, folder)
-        _write_new(folder / CARD, write_card(plan, checks, _existing_card(plan)).encode())
-        require_unchanged(plan)
+        write_new(folder / CARD, write_card(plan, checks, _existing_card(plan)).encode())
+        require_unchanged(plan.members)
     return describe_plan(plan, checks, written=True)
 
 
@@ -89,12 +89,16 @@ def describe_plan(plan: Plan, checks: Sequence[Check] = (), *, written: bool = F
     }
 
 
-def _write(plan: Plan, member: Member, folder: Path) -> None:
-    """One file of the new model, flushed to disk."""
-    content, path = plan.contents.get(member.name), folder / member.name
+def write_member(member: Member, content: bytes | Rewrite | None, folder: Path) -> None:
+    """Make one file of the new model in ``folder``, flushed to disk; without content it is copied.
+
+    Raises:
+        DataError: MP110, when the source changed. OSError: as the system says.
+    """
+    path = folder / member.name
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, bytes):
-        _write_new(path, content)
+        write_new(path, content)
         return
     source = os.open(member.real, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -114,7 +118,8 @@ def _write(plan: Plan, member: Member, folder: Path) -> None:
         os.close(source)
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes) -> None:
+    """Make a file that does not exist, flushed to disk."""
     target = _create(path)
     try:
         write_at(target, content, 0)

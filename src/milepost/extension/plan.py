@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -104,7 +104,7 @@ def plan_extension(
     checkpoint = _read(source, tensor, first_row)
     target = choose_target(checkpoint, size, method, tensor)
     output = Path(out).expanduser() if out is not None else Path(f"{source.title.rpartition('/')[2]}-{to}")
-    _refuse_place(output, source)
+    refuse_place(output, source)
     fresh, changes = _plan_tensors(checkpoint, target, source)
     members, stale = drop_stale(source, checkpoint)
     contents: dict[str, bytes | Rewrite] = dict(_plan_weights(checkpoint, fresh, source))
@@ -119,7 +119,7 @@ def plan_extension(
     changes.append(Change("card", CARD, "", None, None))
     changes += [Change("not_copied", name, "", None, why) for name, why in (*source.left, *stale)]
     needed = _SPARE_BYTES + sum(_size_of(member, contents.get(member.name)) for member in members)
-    _refuse_small_disk(output, needed)
+    refuse_small_disk(output, needed)
     return Plan(
         os.fspath(model), source, checkpoint, target, output, members, contents, tuple(changes), needed
     )
@@ -217,8 +217,12 @@ def _size_of(member: Member, content: bytes | Rewrite | None) -> int:
     return content.size_bytes if isinstance(content, Rewrite) else len(content)
 
 
-def _refuse_place(output: Path, source: Source) -> None:
-    """Nothing that exists is written over, and nothing is written into the source or a Hub cache."""
+def refuse_place(output: Path, source: Source) -> None:
+    """Refuse an output that exists, is the source or lies in it, or lies in a Hub cache.
+
+    Raises:
+        FolderError: MP107.
+    """
     place = output.parent.resolve() / output.name
     what = None
     if os.path.lexists(output):
@@ -242,7 +246,12 @@ def _is_link(output: Path, member: Member) -> bool:
     return output.exists() and output.samefile(member.real)
 
 
-def _refuse_small_disk(output: Path, needed: int) -> None:
+def refuse_small_disk(output: Path, needed: int) -> None:
+    """Refuse an output that its disk has no room for.
+
+    Raises:
+        FolderError: MP107.
+    """
     place = output.parent.resolve()
     while not place.exists():
         place = place.parent
@@ -255,13 +264,13 @@ def _refuse_small_disk(output: Path, needed: int) -> None:
         )
 
 
-def require_unchanged(plan: Plan) -> None:
+def require_unchanged(members: Sequence[Member]) -> None:
     """Refuse to go on with a source that is no longer what the plan was made from.
 
     Raises:
         DataError: MP110, naming the file.
     """
-    for member in plan.members:
+    for member in members:
         try:
             now = Seen.of(member.real.stat())
         except OSError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from milepost.errors import ProofFailed
 from milepost.extension.plan import Plan
-from milepost.extension.source import CARD
+from milepost.extension.source import CARD, Member
 from milepost.extension.weights import Rewrite, digest, read_chunks
 
 _LARGE_BYTES = 4 << 20
@@ -52,7 +52,7 @@ def prove_old_rows(plan: Plan, folder: Path) -> Check:
             else table.first_row + table.prefix_rows
         )
         end = rows * ((entry.end - entry.begin) // len(table.rows))
-        with _both(plan, folder, name) as (old_file, new_file):
+        with _both(plan.members, folder, name) as (old_file, new_file):
             if not _same(old_file, entry.begin, new_file, new.begin, end):
                 raise _failed("old rows", table.key)
         counted += rows
@@ -65,18 +65,20 @@ def prove_old_rows(plan: Plan, folder: Path) -> Check:
     return Check("old_rows", "not_applicable", method.guarantee)
 
 
-def prove_kept(plan: Plan, folder: Path) -> list[Check]:
+def prove_kept(
+    members: Sequence[Member], contents: Mapping[str, bytes | Rewrite], folder: Path
+) -> list[Check]:
     """Every tensor that stays and every file that is copied has the same hash on both sides.
 
     Raises:
         ProofFailed: MP151, naming the tensor or the file.
     """
     tensors = files = total = 0
-    for member in plan.members:
+    for member in members:
         if member.name == CARD:
             continue
-        content = plan.contents.get(member.name)
-        with _both(plan, folder, member.name) as (old, new):
+        content = contents.get(member.name)
+        with _both(members, folder, member.name) as (old, new):
             if isinstance(content, Rewrite):
                 for key in content.kept():
                     before, after = content.header.entries[key], content.entries[key]
@@ -111,8 +113,8 @@ def _same(old: int, begin: int, new: int, at: int, count: int) -> bool:
 
 
 @contextlib.contextmanager
-def _both(plan: Plan, folder: Path, name: str) -> Iterator[tuple[int, int]]:
-    member = next(member for member in plan.members if member.name == name)
+def _both(members: Sequence[Member], folder: Path, name: str) -> Iterator[tuple[int, int]]:
+    member = next(member for member in members if member.name == name)
     with contextlib.ExitStack() as stack:
         handles = []
         for path in (member.real, folder / name):
