@@ -15,6 +15,7 @@
     ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
     ├── NoTable            MP122      3   (LookupError)  no position table, or several and none was named
     ├── ExtendRefused      MP123      3   (ValueError)   a model that cannot be given another length
+    ├── ModelError         MP124      3   (ValueError)   a model that cannot be loaded and run to be measured
     ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
     ├── HubError           MP131      2   (OSError)      the Hub cannot be reached, or refuses
     ├── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
@@ -167,6 +168,12 @@ class ExtendRefused(MilepostError, ValueError):
     """A model cannot be given another length; nothing was written."""
 
     code = "MP123"
+
+
+class ModelError(MilepostError, ValueError):
+    """A model cannot be loaded and run as a measurement needs it: no tokenizer, no head, another kind of model."""
+
+    code = "MP124"
 
 
 class UnsafeFile(MilepostError, ValueError):
