@@ -55,7 +55,7 @@ GPT3 = {
     "vocab_size": 50257,
 }
 SPECS = [
-    "learned", "learned(rank=3)", "learned(past=tile)", "sinusoidal", "sinusoidal(theta=50)", "rotary",
+    "learned", "learned(rank=3)", "learned(rows=40)", "learned(past=tile)", "sinusoidal", "sinusoidal(theta=50)", "rotary",
     "rotary(partial=0.5)", "rotary(scaling=ntk(factor=4))", "xpos", "xpos(gamma=0.5)", "alibi", "t5",
     "t5(buckets=8,max_distance=20)", "shaw", "shaw(max_distance=3)", "kerple", "kerple(variant=power)", "fire",
     "fire(width=5)", "sandwich", "sandwich(width=6)", "none", "randomized(inner=learned,max_len=100)",

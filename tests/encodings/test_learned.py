@@ -49,6 +49,27 @@ def test_the_scale_follows_the_embeddings_unless_the_spec_says_otherwise():
     assert build("learned(std=0.07)", geometry).scales == {"std": 0.07}
 
 
+def test_rows_of_the_spec_take_the_place_of_those_of_the_model():
+    geometry = Geometry(8, 2, 4, 16)
+    made = build("learned(rows=40)", geometry)
+    assert made.usable_length == 40
+    assert made.vectors(range(30, 40)).shape == (10, 8)
+    assert build("learned(rows=12,rank=3)", geometry).usable_length == 12
+    assert build("learned(rows=0)", geometry).usable_length == 16
+    with pytest.raises(OptionError, match="rows must be 0 or more"):
+        build("learned(rows=-1)", geometry)
+
+
+def test_rows_past_the_trained_length_keep_their_initial_values():
+    made = build("learned(rows=40)", Geometry(8, 2, 4, 16))
+    before = made.weight.detach().clone()
+    optimizer = torch.optim.AdamW(made.parameters(), lr=0.1, weight_decay=0.0)
+    made(torch.randn(2, 16, 8)).square().sum().backward()
+    optimizer.step()
+    assert torch.equal(made.weight[16:], before[16:])
+    assert not torch.equal(made.weight[:16], before[:16])
+
+
 def test_from_table_copies_and_keeps_dtype():
     rows = torch.randn(5, 3, dtype=torch.bfloat16)
     made = LearnedPositions.from_table(rows)

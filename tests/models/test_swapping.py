@@ -79,6 +79,7 @@ def test_the_table_keeps_its_rows_and_size(make):
 
 
 def test_other_initial_values_are_a_new_table(make):
+    assert swap(make(), "learned(rows=64)").base_model.milepost.usable_length == 64
     fresh = swap(make(), "learned(init=zeros)", max_len=64).base_model.milepost
     assert fresh.weight.shape == (64, 32) and not fresh.weight.any()
 

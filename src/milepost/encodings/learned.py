@@ -55,6 +55,7 @@ class LearnedPositions(PositionTable):
         "past": "error",
         "init": "normal",
         "rank": 0,
+        "rows": 0,
         "count": "off",
     }
 
@@ -105,12 +106,21 @@ class LearnedPositions(PositionTable):
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Encoding:
         """Build for a model: ``std=auto`` is the rms of the token embeddings beside it.
 
-        With ``rank`` above 0 this is a ``LowRankPositions``.
+        With ``rank`` above 0 this is a ``LowRankPositions``. ``rows`` above 0 takes the place of the model's own
+        number of positions: rows that training does not reach keep their initial values.
+
+        Raises:
+            OptionError: MP105, ``rows`` below 0.
         """
         rank, init, past = int(str(options["rank"])), str(options["init"]), str(options["past"])
         std = read_scale("std", options["std"], geometry.embedding_rms)
         count = read_choice("count", options["count"], ("off", "on")) == "on"
-        size = (geometry.max_len, geometry.dim)
+        rows = int(str(options["rows"]))
+        if rows < 0:
+            raise OptionError(
+                "rows must be 0 or more", got=f"rows={rows}", fix="rows=0 is the model's own number"
+            )
+        size = (rows or geometry.max_len, geometry.dim)
         if rank:
             return LowRankPositions(*size, rank=rank, init=init, std=std, past=past, count=count)
         return cls(*size, init=init, std=std, past=past, count=count)

@@ -25,8 +25,8 @@ from milepost.spec import Spec
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 POSITIONS = ("mask", "stock")
-_FRESH = {"init", "std", "rank"}
-"""Options of ``learned`` that ask for other values than those of the table that is there."""
+_FRESH = {"init", "std", "rank", "rows"}
+"""Options of ``learned`` that ask for other rows than those of the table that is there."""
 
 
 def swap(

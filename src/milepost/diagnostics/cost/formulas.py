@@ -128,7 +128,10 @@ def price(spec: Spec, sizes: Sizes) -> Priced:
     if spec.name not in FORMULAS:
         raise UnknownName.among("encoding with a known cost", spec.name, [*FORMULAS, *_WRAPPERS])
     formula = FORMULAS[spec.name]
-    priced = Priced(formula, _complete(spec, formula.defaults), sizes)
+    options = _complete(spec, formula.defaults)
+    if rows := _whole(options, "rows") if "rows" in options else 0:
+        sizes = replace(sizes, max_len=rows)
+    priced = Priced(formula, options, sizes)
     if formula.place == "queries and keys":
         width = _width(sizes, priced.options)
         if width < 2 or width % 2:
@@ -257,7 +260,7 @@ _WORDS = {
     "variant": ("log", "power"),
 }
 _ROTARY: Options = {"theta": 10000.0, "partial": 1.0, "scaling": Spec("none")}
-_LEARNED: Options = {"std": "auto", "past": "error", "init": "normal", "rank": 0, "count": "off"}
+_LEARNED: Options = {"std": "auto", "past": "error", "init": "normal", "rank": 0, "rows": 0, "count": "off"}
 
 FORMULAS: Mapping[str, Formula] = {
     "learned": Formula(
