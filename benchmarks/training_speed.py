@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from milepost.comparison.building import build_model
 from milepost.comparison.design import ENCODINGS, Design, Model, Training, Trial
-from milepost.comparison.training import build_model, build_optimizer, take_step
-from milepost.tasks import CausalLM
+from milepost.comparison.training import build_optimizer, take_step
+from milepost.tasks import CausalLM, Options
 
 
 class Block(nn.Module):
@@ -67,13 +68,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    task = CausalLM.from_source("builtin:python-docs")
+    task = CausalLM.open("builtin:python-docs", Options())
     size = Model(layers=options.layers, dim=options.dim, heads=options.heads)
     recipe = Training(steps=options.steps, batch=options.batch)
-    design = Design("causal-lm", task.source.name, task.source.sha256, "char", options.length, size, recipe)
+    design = Design("causal-lm", task.streams.name, task.sha256, options.length, model=size, training=recipe)
 
     hand_written = MinimalGPT(
-        task.vocabulary_size, options.length, options.layers, options.dim, options.heads
+        task.head.vocabulary_size, options.length, options.layers, options.dim, options.heads
     )
     optimizer = build_optimizer(hand_written, recipe)
 
@@ -89,7 +90,7 @@ def main() -> None:
         sides[name] = milepost_step(Trial(design, name, 0), task)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for step in range(options.steps):
-        tokens = torch.from_numpy(task.batch(0, step, options.batch, options.length))
+        tokens = torch.from_numpy(task.batch(0, step, options.batch, options.length)["tokens"])
         for name, take in sides.items():
             begin = time.perf_counter()
             take(tokens, step)
@@ -106,9 +107,9 @@ def main() -> None:
 def milepost_step(trial: Trial, task: CausalLM) -> Callable[[torch.Tensor, int], object]:
     """One step of a trial, as the training loop takes it."""
     design = trial.design
-    model = build_model(trial, task.vocabulary_size).train()
+    model = build_model(trial, task).train()
     optimizer = build_optimizer(model, design.training)
-    return lambda tokens, step: take_step(model, optimizer, task, tokens, design.training, step)
+    return lambda tokens, step: take_step(model, optimizer, task, {"tokens": tokens}, design.training, step)
 
 
 if __name__ == "__main__":

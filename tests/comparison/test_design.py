@@ -16,8 +16,9 @@ from milepost.comparison.design import (
     read_seeds,
 )
 from milepost.errors import MilepostError, OptionError, UnknownName
+from milepost.tasks import Options
 
-DESIGN = Design("causal-lm", "a.txt", "00" * 32, "char", 32)
+DESIGN = Design("causal-lm", "a.txt", "00" * 32, 32)
 
 
 def test_the_initial_std_fits_the_width() -> None:
@@ -31,7 +32,7 @@ def test_the_initial_std_fits_the_width() -> None:
     [
         {"train_length": 64},
         {"data_sha256": "11" * 32},
-        {"tokenizer": "byte"},
+        {"options": Options(tokenizer="byte")},
         {"model": Model(layers=3)},
         {"training": Training(lr=1e-3)},
     ],
@@ -42,6 +43,7 @@ def test_whatever_decides_results_changes_the_key(change: dict[str, Any]) -> Non
 
 def test_where_the_data_lies_does_not_change_the_key() -> None:
     assert dataclasses.replace(DESIGN, data="elsewhere.txt").key() == DESIGN.key()
+    assert dataclasses.replace(DESIGN, options=Options(test="elsewhere.txt")).key() == DESIGN.key()
 
 
 def test_trials_of_a_design_have_keys_of_their_own() -> None:

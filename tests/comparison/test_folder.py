@@ -10,7 +10,7 @@ from milepost.comparison.design import Design, Trial
 from milepost.comparison.folder import RunFolder, compare_records, durable, read_json, write_json
 from milepost.errors import FolderError
 
-DESIGN = Design("causal-lm", "a.txt", "00" * 32, "char", 32)
+DESIGN = Design("causal-lm", "a.txt", "00" * 32, 32)
 HERE = {"torch": "2.13.0", "threads_per_trial": 1}
 
 
@@ -120,4 +120,4 @@ def test_a_file_without_its_fields_is_one_clear_error(folder: RunFolder, text: s
     with pytest.raises(FolderError, match="trial is then trained again"):
         folder.read_record(trial)
     with pytest.raises(FolderError, match="trial is then trained again"):
-        folder.read_losses(trial, 8)
+        folder.read_measured(trial, 8)

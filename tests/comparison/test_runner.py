@@ -10,15 +10,15 @@ from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.folder import RunFolder
 from milepost.comparison.runner import Job, Progress, run_jobs
 from milepost.errors import TrialFailed
-from milepost.tasks import CausalLM
+from milepost.tasks import CausalLM, Options
 
 
 @pytest.fixture(scope="module")
 def design() -> Design:
     data = "builtin:python-docs"
-    sha256 = CausalLM.from_source(data).source.sha256
+    sha256 = CausalLM.open(data, Options()).sha256
     size = Model(layers=1, dim=16, heads=2)
-    return Design("causal-lm", data, sha256, "char", 8, size, Training(steps=300, batch=2))
+    return Design("causal-lm", data, sha256, 8, model=size, training=Training(steps=300, batch=2))
 
 
 def ignore(_: Progress) -> None:
@@ -73,7 +73,7 @@ def test_workers_that_cannot_start_are_one_clear_error(
 def test_data_that_changed_since_is_the_reason_of_the_failure(design: Design, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("abc " * 500)
     changed = Design(
-        "causal-lm", str(tmp_path / "a.txt"), "00" * 32, "char", 8, design.model, Training(steps=2)
+        "causal-lm", str(tmp_path / "a.txt"), "00" * 32, 8, model=design.model, training=Training(steps=2)
     )
     job = Job(Trial(changed, "none", 0), (8,))
     failures = run_jobs([job], tmp_path / "run", workers=1, device="cpu", on_progress=ignore)

@@ -10,6 +10,7 @@ import pytest
 from milepost.comparison import Model, Plan, Training, compare
 from milepost.errors import DataError, FolderError, MilepostError, OptionError, UnknownName
 from milepost.reporting.schemas import read_schema
+from milepost.tasks import Options
 
 Run = tuple[Path, dict[str, Any]]
 
@@ -137,7 +138,7 @@ def test_the_default_folder_is_named_by_the_design(
 BAD: dict[str, tuple[dict[str, Any], type[MilepostError], int]] = {
     "unknown encoding": ({"encodings": "learnt"}, UnknownName, 2),
     "unknown task": ({"task": "causal"}, UnknownName, 2),
-    "unknown tokenizer": ({"tokenizer": "word"}, UnknownName, 2),
+    "unknown tokenizer": ({"options": Options(tokenizer="word")}, UnknownName, 2),
     "no seeds": ({"seeds": 0}, OptionError, 2),
     "no workers": ({"workers": 0}, OptionError, 2),
     "a margin above one": ({"margin": 5.0}, OptionError, 2),

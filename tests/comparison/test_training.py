@@ -9,20 +9,20 @@ from torch import nn
 
 from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.training import Trained, build_optimizer, train
-from milepost.tasks import CausalLM
+from milepost.tasks import CausalLM, Options
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def task() -> CausalLM:
-    return CausalLM.from_source("builtin:python-docs")
+    return CausalLM.open("builtin:python-docs", Options())
 
 
 def design(task: CausalLM, **training: float) -> Design:
     recipe = Training(**{"steps": 5, "batch": 4} | training)  # type: ignore[arg-type]
     size = Model(layers=1, dim=16, heads=2)
-    return Design("causal-lm", task.source.name, task.source.sha256, "char", 8, size, recipe)
+    return Design("causal-lm", task.streams.name, task.sha256, 8, model=size, training=recipe)
 
 
 def run(trial: Trial, task: CausalLM) -> Trained:
@@ -95,6 +95,6 @@ def test_the_raw_sinusoid_is_a_trap_and_the_scaled_one_is_not(task: CausalLM) ->
     losses = {}
     for name in ("sinusoidal(rms=raw)", "sinusoidal", "none"):
         model = run(Trial(shared, name, 0), task).model
-        losses[name] = np.mean(task.evaluate(model, 16, CPU))
+        losses[name] = task.evaluate(model, 16, CPU).metrics["loss"]
     assert losses["sinusoidal(rms=raw)"] > losses["none"] + 0.1
     assert losses["sinusoidal(rms=raw)"] > losses["sinusoidal"] + 0.1

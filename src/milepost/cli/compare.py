@@ -7,6 +7,10 @@ from typing import Any
 
 import click
 
+_TOKENIZER = "char, byte, a tokenizer.json, a model folder, a SentencePiece model, train:bpe:8000."
+_DATA_OPTIONS = (
+    "tokenizer", "validation", "test", "text_column", "label_column", "header", "evaluate", "patch", "horizon"
+)  # fmt: skip
 _EPILOG = """\b
 Examples:
   milepost compare
@@ -16,7 +20,7 @@ Examples:
 
 
 @click.command("compare", epilog=_EPILOG)
-@click.argument("data", default="builtin:python-docs")
+@click.argument("data", required=False)
 @click.option("--task", default="causal-lm", show_default=True, help="What the models are asked to do.")
 @click.option(
     "--encodings",
@@ -25,10 +29,10 @@ Examples:
     help="Encodings to compare.",
 )
 @click.option("--baseline", help="The encoding the others are held against.  [default: learned]")
-@click.option("--train-length", default=32, show_default=True, help="Tokens of a training sequence.")
 @click.option(
-    "--lengths", default="16,32,48,64,128", show_default=True, help="Lengths to measure, in tokens."
+    "--train-length", type=int, help="Tokens of a training input, or pixels.  [default: the task's]"
 )
+@click.option("--lengths", help="Lengths to measure, in the same unit.  [default: the task's]")
 @click.option("--seeds", default="3", show_default=True, help="How many seeds, or which: 0,1,5.")
 @click.option("--steps", default=600, show_default=True, help="Optimiser steps of a trial.")
 @click.option("--batch", default=32, show_default=True, help="Sequences a step.")
@@ -37,7 +41,15 @@ Examples:
 @click.option("--dim", default=64, show_default=True, help="Width of the model.")
 @click.option("--heads", default=8, show_default=True, help="Attention heads.")
 @click.option("--init-std", default=0.0, help="Std of the initial weights.  [default: sqrt(2 / (5 dim))]")
-@click.option("--tokenizer", default="char", show_default=True, help="char or byte.")
+@click.option("--tokenizer", default="char", show_default=True, help=_TOKENIZER)
+@click.option("--validation", help="Data to choose learning rates on.  [default: cut from DATA]")
+@click.option("--test", help="Data to measure on.  [default: cut from DATA]")
+@click.option("--text-column", help="Name or index of the column of texts, tokens or values.")
+@click.option("--label-column", help="Name or index of the column of labels.")
+@click.option("--header/--no-header", default=True, help="Whether the first row names the columns.")
+@click.option("--evaluate", default="blocks", show_default=True, help="blocks or sliding.")
+@click.option("--patch", default=0, help="Pixels of a patch's side, or steps in one position.")
+@click.option("--horizon", default=0, help="Steps to forecast.")
 @click.option("--margin", default=0.01, show_default=True, help="Share of the loss that does not matter.")
 @click.option("--workers", type=int, help="Processes at once, one thread each.  [default: processors]")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
@@ -46,20 +58,22 @@ Examples:
 @click.option("--html", help="Where the page goes.  [default: report.html in the run folder]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
-def command(data: str, html: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
-    """Which position encoding suits this text? Train matched models and compare.
+def command(data: str | None, html: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Which position encoding suits this data? Train matched models and compare.
 
-    DATA is a .txt file, a folder of them, or builtin:python-docs, which comes with Python. Trials that are
+    DATA is a file, a folder of files, or builtin:NAME; without it the task brings its own. Trials that are
     finished are never run again: the same command continues a run that was interrupted.
     """
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training, compare
+    from milepost.tasks import Options
 
     with TrialProgress(quiet=quiet) as progress:
         result = compare(
             data,
             seeds=_read_seeds(options.pop("seeds")),
             model=Model(**{name: options.pop(name) for name in ("layers", "dim", "heads", "init_std")}),
+            options=Options(**{name: options.pop(name) for name in _DATA_OPTIONS}),
             training=Training(**{name: options.pop(name) for name in ("steps", "batch", "lr")}),
             on_plan=progress.plan,
             on_progress=progress.update,

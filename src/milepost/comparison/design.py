@@ -15,9 +15,9 @@ from typing import Any
 
 from milepost.errors import OptionError
 from milepost.spec import parse_specs
+from milepost.tasks import Options
 
 ENCODINGS = ("learned", "sinusoidal", "rotary", "alibi", "t5", "none")
-LENGTHS = (16, 32, 48, 64, 128)
 
 SCALE_RULE = (
     "Weights start from a normal distribution of std sqrt(2 / (5 * dim)), which fits the width (0.023 at 768, "
@@ -93,17 +93,17 @@ class Design:
 
     Args:
         data: what the user wrote: a path or ``builtin:NAME``. Its identity is ``data_sha256``.
-        train_length: tokens of a training sequence, and rows of a learned table.
+        train_length: of a training input, in the task's unit; its positions are the rows of a learned table.
+        options: what the user said of the data.
     """
 
     task: str
     data: str
     data_sha256: str
-    tokenizer: str
     train_length: int
+    options: Options = field(default_factory=Options)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
-    evaluate: str = "blocks"
 
     def __post_init__(self) -> None:
         _at_least("train_length", self.train_length, 2)
@@ -111,7 +111,9 @@ class Design:
     def identity(self) -> dict[str, Any]:
         """All that decides results, as plain JSON: the whole design, less where the data lay."""
         content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        del content["data"]
+        for place in (content, content["options"]):
+            for name in ("data", "validation", "test"):
+                place.pop(name, None)
         return content
 
     def key(self) -> str:
@@ -142,6 +144,7 @@ class Trial:
         design = content.pop("design")
         design["model"] = Model(**design["model"])
         design["training"] = Training(**design["training"] | {"betas": tuple(design["training"]["betas"])})
+        design["options"] = Options(**design["options"])
         return cls(Design(**design), **content)
 
 

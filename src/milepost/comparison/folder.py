@@ -7,7 +7,7 @@
       environment.json          versions and threads under which its trials were trained
       trials/<key>/
         weights.safetensors     the trained weights
-        length-<N>.json         loss by position at one length
+        length-<N>.json         metrics, curve and breakdown at one length
         trial.json              the record, written last: a trial without it is begun anew
       result.json  report.html  made from the above by each call
 """
@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 from milepost.comparison.design import Design, Trial
 from milepost.errors import FolderError
 from milepost.files import durable
+from milepost.tasks import Measured
 
 _DESIGN, _ENVIRONMENT, _RECORD = "design.json", "environment.json", "trial.json"
 _RECORDED = ("status", "scales", "usable_length", "picture", "weights_sha256")  # what readers rely on
@@ -108,14 +110,17 @@ class RunFolder:
         """Write the record of a trial, which finishes it."""
         write_json(self.trial_path(trial) / _RECORD, record)
 
-    def read_losses(self, trial: Trial, length: int) -> list[float] | None:
-        """Loss by position at one length, or None where it was not measured."""
+    def read_measured(self, trial: Trial, length: int) -> Measured | None:
+        """What was measured at one length, or None where nothing was."""
         path = self.trial_path(trial) / f"length-{length}.json"
-        return read_json(path, "loss_by_position")["loss_by_position"] if path.exists() else None
+        if not path.exists():
+            return None
+        content = read_json(path, "metrics", "curve", "breakdown")
+        return Measured(content["metrics"], content["curve"], content["breakdown"])
 
-    def write_losses(self, trial: Trial, length: int, losses: list[float]) -> None:
-        """Write loss by position at one length."""
-        write_json(self.trial_path(trial) / f"length-{length}.json", {"loss_by_position": losses})
+    def write_measured(self, trial: Trial, length: int, measured: Measured) -> None:
+        """Write what was measured at one length."""
+        write_json(self.trial_path(trial) / f"length-{length}.json", dataclasses.asdict(measured))
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result, unless it stands there already: what was drawn from it is then up to date."""

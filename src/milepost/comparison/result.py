@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from typing import Any
 
 from milepost.comparison.design import SCALE_RULE, Sweep, Trial
 from milepost.comparison.folder import RunFolder
 from milepost.comparison.verdict import build_comparisons, build_degradations, build_recommendation
+from milepost.tasks import Task
 
 SCHEMA_VERSION = 1
 
@@ -16,7 +18,7 @@ def build_result(
     sweep: Sweep,
     folder: RunFolder,
     failures: dict[Trial, str],
-    data: dict[str, Any],
+    task: Task,
     environment: dict[str, Any],
 ) -> dict[str, Any]:
     """Assemble the document that ``schemas/compare.json`` describes.
@@ -25,7 +27,7 @@ def build_result(
         sweep: what was asked for.
         folder: where the trials are.
         failures: trials of this call that ended without a record, with their reasons.
-        data: what the result says of the data.
+        task: the data and the metrics.
         environment: what the result says of the environment.
     """
     records = {trial: folder.read_record(trial) for trial in sweep.trials}
@@ -35,7 +37,7 @@ def build_result(
     degradations = build_degradations(rows, lengths, deciding, margin=sweep.margin)
     return {
         "schema_version": SCHEMA_VERSION,
-        "spec": _spec(sweep, records, data),
+        "spec": _spec(sweep, records, task),
         "environment": environment,
         "trials": rows,
         "comparisons": comparisons,
@@ -62,6 +64,7 @@ def _row(
         "reason": None,
         "metrics": {},
         "loss_by_position": [],
+        "breakdown": {},
         "parameters": None,
         "position_parameters": None,
         "batch_hash": None,
@@ -74,20 +77,26 @@ def _row(
         return row
     row |= {key: record[key] for key in row if key in record}
     for length in sweep.lengths:
-        losses = folder.read_losses(trial, length)
-        row["metrics"][str(length)] = None if losses is None else {"loss": sum(losses) / len(losses)}
-        row["loss_by_position"] = losses or row["loss_by_position"]  # lengths rise: the longest that answers
+        measured = folder.read_measured(trial, length)
+        row["metrics"][str(length)] = None if measured is None else measured.metrics
+        if measured is not None:
+            row["loss_by_position"] = measured.curve or row["loss_by_position"]  # lengths rise: the longest
+            row["breakdown"][str(length)] = measured.breakdown
     return row
 
 
-def _spec(sweep: Sweep, records: dict[Trial, dict[str, Any] | None], data: dict[str, Any]) -> dict[str, Any]:
+def _spec(sweep: Sweep, records: dict[Trial, dict[str, Any] | None], task: Task) -> dict[str, Any]:
     spec = sweep.design.identity()
     del spec["data_sha256"]
     scales = {trial.encoding: record["scales"] for trial, record in records.items() if record}
     return spec | {
         "steps": spec["training"].pop("steps"),
         "batch": spec["training"].pop("batch"),
-        "data": data,
+        "data": task.facts(),
+        "metrics": [dataclasses.asdict(metric) for metric in task.metrics],
+        "axis": task.axis,
+        "unit": task.unit,
+        "evaluate": sweep.design.options.evaluate,
         "encodings": list(sweep.encodings),
         "baseline": sweep.baseline,
         "lengths": list(sweep.lengths),
@@ -106,7 +115,6 @@ def build_command(sweep: Sweep) -> str:
     size, recipe = design.model, design.training
     options = {
         "task": design.task,
-        "tokenizer": design.tokenizer,
         "encodings": ",".join(sweep.encodings),
         "baseline": sweep.baseline,
         "train-length": design.train_length,
@@ -121,7 +129,11 @@ def build_command(sweep: Sweep) -> str:
         "init-std": size.init_std,
         "margin": sweep.margin,
     }
-    words = ["milepost", "compare", design.data]
+    for told in dataclasses.fields(design.options):
+        value = getattr(design.options, told.name)
+        if told.name != "header" and value != told.default:
+            options[told.name.replace("_", "-")] = value
+    words = ["milepost", "compare", design.data, *([] if design.options.header else ["--no-header"])]
     for option, value in options.items():
         words += [f"--{option}", str(value)]
     return shlex.join(words)

@@ -9,7 +9,6 @@ from typing import Any
 
 from milepost.comparison.design import (
     ENCODINGS,
-    LENGTHS,
     Design,
     Model,
     Sweep,
@@ -22,22 +21,22 @@ from milepost.comparison.design import (
 from milepost.comparison.folder import RunFolder, environment
 from milepost.comparison.result import build_result
 from milepost.comparison.runner import Job, Plan, Progress, run_jobs
-from milepost.errors import OptionError, UnknownName
+from milepost.errors import OptionError
+from milepost.tasks import Options, Task, find_task
 
-TASKS = ("causal-lm",)
 RUNS = "milepost-runs"
 
 
 def compare(
-    data: str = "builtin:python-docs",
+    data: str | None = None,
     *,
     task: str = "causal-lm",
     encodings: str | Sequence[str] = ENCODINGS,
     baseline: str | None = None,
-    train_length: int = 32,
-    lengths: str | Sequence[int] = LENGTHS,
+    train_length: int | None = None,
+    lengths: str | Sequence[int] | None = None,
     seeds: int | Sequence[int] = 3,
-    tokenizer: str = "char",
+    options: Options | None = None,
     model: Model | None = None,
     training: Training | None = None,
     margin: float = 0.01,
@@ -54,14 +53,14 @@ def compare(
     the same order. Finished trials are never run again; a call that was killed continues with what is missing.
 
     Args:
-        data: a ``.txt`` file, a folder of them, or ``builtin:python-docs``.
-        task: what the models are asked to do; ``causal-lm``.
+        data: a file, a folder of files, or ``builtin:NAME``; what comes with the task by default.
+        task: what the models are asked to do, one of ``milepost.tasks.TASKS``.
         encodings: spec strings.
         baseline: the encoding that the others are held against; ``learned`` where it is listed, else the first.
-        train_length: tokens of a training sequence and rows of a learned table.
-        lengths: lengths at which to measure, in tokens; the trained length is always among them.
+        train_length: of training inputs, in the task's unit; their positions are the rows of a learned table.
+        lengths: lengths at which to measure, in that unit; the trained length is always among them.
         seeds: how many, or which; fewer than three name no winner.
-        tokenizer: ``char`` or ``byte``.
+        options: what else there is to say of the data: tokenizer, columns, parts of its own.
         model: size and initial scale of the shared model.
         training: the shared recipe.
         margin: difference that does not matter, as a share of the baseline's loss.
@@ -81,29 +80,27 @@ def compare(
         FolderError: MP107, the folder holds another design, or trials of another environment.
         TrialFailed: MP140, when no worker can be started.
     """
-    if task not in TASKS:
-        raise UnknownName.among("task", task, TASKS)
+    kind = find_task(task)
+    data, trained = data or kind.source, train_length or kind.train_length
     names = read_encodings(encodings)
     base = _read_baseline(baseline, names)
     wanted_seeds = read_seeds(seeds)
-    wanted_lengths = read_lengths([*read_lengths(lengths), train_length])
+    wanted_lengths = read_lengths([*read_lengths(kind.lengths if lengths is None else lengths), trained])
     if not 0 <= margin < 1:
         raise OptionError("the margin is a share of the loss", got=str(margin), fix="0.01 is one per cent")
     if workers is not None and workers < 1:
         raise OptionError("at least one worker is needed", got=str(workers), fix="--workers 1 or more")
-    from milepost.tasks import CausalLM
-
-    content = CausalLM.from_source(data, tokenizer)
-    content.check_lengths(train_length, wanted_lengths)
-    sha256 = content.source.sha256
-    design = Design(task, data, sha256, tokenizer, train_length, model or Model(), training or Training())
-    _check_encodings(names, design)
+    said = options or Options()
+    content = kind.open(data, said)
+    content.check_lengths(trained, wanted_lengths)
+    design = Design(task, data, content.sha256, trained, said, model or Model(), training or Training())
+    _check_encodings(names, design, content)
     sweep = Sweep(design, names, wanted_seeds, wanted_lengths, base, margin)
     folder = RunFolder(Path(out) if out else Path(RUNS) / f"{task}-{design.key()}")
     folder.check(design)
     if restart:
         folder.restart()
-    plan = _plan(sweep, folder)
+    plan = _plan(sweep, folder, content)
     if on_plan is not None:
         on_plan(plan)
     failures = {}
@@ -114,7 +111,7 @@ def compare(
         at_once = workers or available_processors()
         news = on_progress or (lambda _: None)
         failures = run_jobs(plan.jobs, folder.path, workers=at_once, device=device, on_progress=news)
-    result = build_result(sweep, folder, failures, content.facts(), environment(device))
+    result = build_result(sweep, folder, failures, content, environment(device))
     folder.write_result(result)
     return result
 
@@ -130,38 +127,31 @@ def _read_baseline(baseline: str | None, names: tuple[str, ...]) -> str:
     return base
 
 
-def _check_encodings(names: tuple[str, ...], design: Design) -> None:
+def _check_encodings(names: tuple[str, ...], design: Design, task: Task) -> None:
     """Build each encoding once, so that a bad option is an error before anything is trained or written."""
-    from milepost.encodings import Geometry, build
+    from milepost.comparison.building import build_model
 
-    size = design.model
-    geometry = Geometry(
-        dim=size.dim,
-        heads=size.heads,
-        head_dim=size.dim // size.heads,
-        max_len=design.train_length,
-        embedding_rms=size.init_std,
-    )
     for name in names:
-        build(name, geometry)
+        build_model(Trial(design, name, 0), task)
 
 
-def _plan(sweep: Sweep, folder: RunFolder) -> Plan:
-    missing = [(trial, _missing(folder, trial, sweep.lengths)) for trial in sweep.trials]
+def _plan(sweep: Sweep, folder: RunFolder, task: Task) -> Plan:
+    missing = [(trial, _missing(folder, trial, sweep.lengths, task)) for trial in sweep.trials]
     jobs = tuple(Job(trial, lengths) for trial, lengths in missing if lengths)
     return Plan(folder.path, sweep.trials, jobs)
 
 
-def _missing(folder: RunFolder, trial: Trial, lengths: tuple[int, ...]) -> tuple[int, ...]:
+def _missing(folder: RunFolder, trial: Trial, lengths: tuple[int, ...], task: Task) -> tuple[int, ...]:
     """Lengths still to measure, all of them for a trial that is not trained."""
     record = folder.read_record(trial)
     if record is None:
         return lengths
     if record["status"] != "done":
         return ()
-    limit = record["usable_length"]
-    answered = (length for length in lengths if limit is None or length <= limit)
-    return tuple(length for length in answered if folder.read_losses(trial, length) is None)
+    from milepost.comparison.trial import answers
+
+    answered = (length for length in lengths if answers(record, task, length))
+    return tuple(length for length in answered if folder.read_measured(trial, length) is None)
 
 
 def available_processors() -> int:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from milepost.comparison.building import build_model
 from milepost.comparison.design import Training, Trial
 from milepost.encodings import Encoding
-from milepost.models import build_gpt2
-from milepost.tasks import CausalLM
+from milepost.tasks import Task
+from milepost.tasks.task import to_device
 
 _STILL_IMPROVING = 0.05  # a loss that falls by more than this share over the last tenth of the steps
 
@@ -50,7 +51,7 @@ class Trained:
         return bool(before - last <= _STILL_IMPROVING * before)
 
 
-def train(trial: Trial, task: CausalLM, device: torch.device, on_step: Callable[[int], None]) -> Trained:
+def train(trial: Trial, task: Task, device: torch.device, on_step: Callable[[int], None]) -> Trained:
     """Train one model from scratch, as the trial says.
 
     Args:
@@ -60,16 +61,16 @@ def train(trial: Trial, task: CausalLM, device: torch.device, on_step: Callable[
         on_step: called with the number of finished steps after each.
     """
     design, recipe = trial.design, trial.design.training
-    model = build_model(trial, task.vocabulary_size)
+    model = build_model(trial, task)
     model.to(device).train()
     optimizer = build_optimizer(model, recipe)
     batches, losses, diverged_at = hashlib.sha256(), [], None
     begin = time.perf_counter()
     for step in range(recipe.steps):
         batch = task.batch(trial.seed, step, recipe.batch, design.train_length)
-        batches.update(batch.tobytes())
-        tokens = torch.from_numpy(batch).to(device, non_blocking=True)
-        losses.append(take_step(model, optimizer, task, tokens, recipe, step))
+        for name in sorted(batch):
+            batches.update(batch[name].tobytes())
+        losses.append(take_step(model, optimizer, task, to_device(batch, device), recipe, step))
         on_step(step + 1)
         if (
             step % 50 == 49 or step + 1 == recipe.steps
@@ -82,31 +83,16 @@ def train(trial: Trial, task: CausalLM, device: torch.device, on_step: Callable[
     return Trained(model.eval(), curve, batches.hexdigest()[:16], diverged_at, time.perf_counter() - begin)
 
 
-def build_model(trial: Trial, vocabulary_size: int) -> nn.Module:
-    """The model of a trial before its first step; trials of one seed share all weights they have in common."""
-    size = trial.design.model
-    return build_gpt2(
-        vocabulary_size,
-        layers=size.layers,
-        dim=size.dim,
-        heads=size.heads,
-        max_len=trial.design.train_length,
-        init_std=size.init_std,
-        encoding=trial.encoding,
-        seed=trial.seed,
-    )
-
-
 def take_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    task: CausalLM,
-    tokens: Int64[Tensor, "batch seq+1"],
+    task: Task,
+    batch: Mapping[str, Tensor],
     recipe: Training,
     step: int,
 ) -> Float[Tensor, ""]:
     """One optimiser step; returns the loss before it, detached and still on its device."""
-    loss = task.loss(model, tokens)
+    loss = task.loss(model, batch)
     loss.backward()
     if recipe.clip:
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)

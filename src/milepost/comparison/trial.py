@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from milepost.comparison.building import build_model, find_encoding
 from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder
-from milepost.comparison.training import Trained, build_model, train
+from milepost.comparison.training import Trained, train
 from milepost.encodings import Encoding
 from milepost.errors import DataError
 from milepost.files import durable
-from milepost.tasks import CausalLM
+from milepost.tasks import Task
 
 _MAP_SIDE = 64  # rows and columns of a similarity picture at most
 
@@ -32,7 +33,7 @@ def run_trial(
     folder: RunFolder,
     *,
     device: torch.device,
-    load_task: Callable[[Trial], CausalLM],
+    load_task: Callable[[Trial], Task],
     on_step: Callable[[int], None],
 ) -> None:
     """Do what is missing of a trial: training, and losses at ``lengths``; all is left in the folder."""
@@ -48,27 +49,23 @@ def run_trial(
         model = _reload(trial, task, folder, record["weights_sha256"]).to(device)
     if record["status"] == "done":
         for length in lengths:
-            if folder.read_losses(trial, length) is None and answers(model, length):
-                losses = task.evaluate(model, length, device)
-                if not all(map(math.isfinite, losses)):
-                    record |= {"status": "diverged", "reason": f"the loss at length {length} is not a number"}
+            if folder.read_measured(trial, length) is None and answers(record, task, length):
+                measured = task.evaluate(model, length, device)
+                if not all(map(math.isfinite, (*measured.metrics.values(), *measured.curve))):
+                    record |= {"status": "diverged", "reason": f"a metric at length {length} is not a number"}
                     break
-                folder.write_losses(trial, length, losses)
+                folder.write_measured(trial, length, measured)
     folder.write_record(trial, record)
 
 
-def answers(model: nn.Module, length: int) -> bool:
-    """Whether the model's encoding has an answer at this length."""
-    limit = _encoding(model).usable_length
-    return limit is None or length <= limit
+def answers(record: Mapping[str, Any], task: Task, length: int) -> bool:
+    """Whether the encoding of a trained trial has an answer at this length."""
+    limit = record["usable_length"]
+    return limit is None or task.positions(length) <= limit
 
 
-def _encoding(model: nn.Module) -> Encoding:
-    return next(module for module in model.modules() if isinstance(module, Encoding))
-
-
-def _record(trial: Trial, task: CausalLM, trained: Trained) -> dict[str, Any]:
-    model, encoding = trained.model, _encoding(trained.model)
+def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
+    model, encoding = trained.model, find_encoding(trained.model)
     final = float(np.mean(trained.losses[-max(1, len(trained.losses) // 10) :]))
     diverged = trained.diverged_at is not None
     return {
@@ -83,13 +80,13 @@ def _record(trial: Trial, task: CausalLM, trained: Trained) -> dict[str, Any]:
         "scales": encoding.scales,
         "usable_length": encoding.usable_length,
         "batch_hash": trained.batch_hash,
-        "converged": None if diverged else trained.settled and final < task.unigram_loss(),
-        "picture": None if diverged else build_picture(encoding, trial.design.train_length),
+        "converged": None if diverged else trained.settled and final < task.floor(),
+        "picture": None if diverged else build_picture(encoding, task.positions(trial.design.train_length)),
         "measured": {
             "seconds": trained.seconds,
             "tokens_per_second": len(trained.losses)
             * trial.design.training.batch
-            * trial.design.train_length
+            * task.positions(trial.design.train_length)
             / trained.seconds,
             "peak_memory_bytes": _peak_memory_bytes(),
         },
@@ -128,7 +125,7 @@ def _save(model: nn.Module, path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _reload(trial: Trial, task: CausalLM, folder: RunFolder, sha256: str) -> nn.Module:
+def _reload(trial: Trial, task: Task, folder: RunFolder, sha256: str) -> nn.Module:
     path = folder.trial_path(trial) / "weights.safetensors"
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise DataError(
@@ -136,7 +133,7 @@ def _reload(trial: Trial, task: CausalLM, folder: RunFolder, sha256: str) -> nn.
             got=str(path),
             fix="delete the trial's folder; it is then trained again",
         )
-    model = build_model(trial, task.vocabulary_size)
+    model = build_model(trial, task)
     with torch.no_grad():
         stored = load_file(path)
         for name, parameter in model.named_parameters():

@@ -76,10 +76,10 @@ def read_task(trial: Any) -> Any:
         DataError: MP110, when it changed since the sweep began.
     """
     from milepost.errors import DataError
-    from milepost.tasks import CausalLM
+    from milepost.tasks import find_task
 
-    task = CausalLM.from_source(trial.design.data, trial.design.tokenizer)
-    if task.source.sha256 != trial.design.data_sha256:
+    task = find_task(trial.design.task).open(trial.design.data, trial.design.options)
+    if task.sha256 != trial.design.data_sha256:
         raise DataError(
             "the data changed while the sweep ran",
             got=trial.design.data,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
-
 from milepost.errors import UnknownName
 from milepost.tasks.causal_lm import CausalLM
 from milepost.tasks.task import Head, Measured, Metric, Options, Task
@@ -42,5 +40,5 @@ def find_task(name: str) -> type[Task]:
     if name not in TASKS:
         raise UnknownName.among("task", name, TASKS)
     module, kind = TASKS[name]
-    found: Any = getattr(importlib.import_module(f"milepost.tasks.{module}"), kind)
-    return found  # type: ignore[no-any-return]
+    found: type[Task] = getattr(importlib.import_module(f"milepost.tasks.{module}"), kind)
+    return found

@@ -93,9 +93,7 @@ class CausalLM(Task):
         return functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
     @torch.no_grad()
-    def evaluate(
-        self, model: nn.Module, length: int, device: torch.device, part: str = "test"
-    ) -> Measured:
+    def evaluate(self, model: nn.Module, length: int, device: torch.device, part: str = "test") -> Measured:
         """Mean loss and perplexity over a part, and the loss by position.
 
         Returns:

@@ -63,7 +63,7 @@ class Streams:
         digest = hashlib.sha256(main.sha256.encode())
         for part, one in given.items():
             digest.update(f" {part} {one.sha256}".encode())
-        facts = {
+        facts: dict[str, str | int | float] = {
             "source": main.name,
             "sha256": digest.hexdigest() if given else main.sha256,
             "documents": len(main.documents) + sum(len(one.documents) for one in given.values()),

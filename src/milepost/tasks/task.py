@@ -131,12 +131,18 @@ class Task(abc.ABC):
         unit: what lengths count: ``tokens``, ``pixels``.
         head: what models need.
         sha256: of all documents and their parts; the identity of the data.
+        source: data by default.
+        train_length: of a training input by default.
+        lengths: measured by default.
     """
 
     name: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     axis: ClassVar[str] = "position"
     unit: ClassVar[str] = "tokens"
+    source: ClassVar[str] = "builtin:python-docs"
+    train_length: ClassVar[int] = 32
+    lengths: ClassVar[tuple[int, ...]] = (16, 32, 48, 64, 128)
     head: Head
     sha256: str
 
@@ -174,9 +180,7 @@ class Task(abc.ABC):
         """Training loss of a batch, differentiable."""
 
     @abc.abstractmethod
-    def evaluate(
-        self, model: nn.Module, length: int, device: torch.device, part: str = "test"
-    ) -> Measured:
+    def evaluate(self, model: nn.Module, length: int, device: torch.device, part: str = "test") -> Measured:
         """Measure a model on ``part``, ``validation`` or ``test``; deterministic, without gradients."""
 
     @abc.abstractmethod
