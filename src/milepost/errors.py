@@ -16,6 +16,7 @@
     ├── NoTable            MP122      3   (LookupError)  no position table, or several and none was named
     ├── ExtendRefused      MP123      3   (ValueError)   a model that cannot be given another length
     ├── ModelError         MP124      3   (ValueError)   a model that cannot be loaded and run to be measured
+    ├── PatchRefused       MP125      3   (ValueError)   a table patch for another model
     ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
     ├── HubError           MP131      2   (OSError)      the Hub cannot be reached, or refuses
     ├── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
@@ -174,6 +175,12 @@ class ModelError(MilepostError, ValueError):
     """A model cannot be loaded and run as a measurement needs it: no tokenizer, no head, another kind of model."""
 
     code = "MP124"
+
+
+class PatchRefused(MilepostError, ValueError):
+    """A table patch belongs to another model; nothing was written."""
+
+    code = "MP125"
 
 
 class UnsafeFile(MilepostError, ValueError):

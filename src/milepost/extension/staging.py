@@ -25,12 +25,7 @@ def staged(output: Path) -> Iterator[Path]:
         FolderError: MP107, when the place cannot be written, or ``output`` has come to be meanwhile.
     """
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        sweep(output.parent)
-        beside = temporary_beside(output)
-        beside.mkdir()
-        lock = _lock(beside)
-        try:
+        with scratch(output) as beside:
             yield beside
             flush_folders(beside)
             if os.path.lexists(output):
@@ -41,10 +36,6 @@ def staged(output: Path) -> Iterator[Path]:
                 )
             beside.rename(output)
             _flush(output.parent)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
-            if lock is not None:
-                os.close(lock)
     except OSError as error:
         if isinstance(error, FolderError):
             raise
@@ -53,6 +44,22 @@ def staged(output: Path) -> Iterator[Path]:
             got=f"{str(output)!a}: {error.strerror or error}",
             fix="check the disk and the folder's permissions",
         ) from error
+
+
+@contextlib.contextmanager
+def scratch(output: Path) -> Iterator[Path]:
+    """A hidden folder beside ``output`` that is removed at the end; what dead processes have left there goes first."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    sweep(output.parent)
+    beside = temporary_beside(output)
+    beside.mkdir()
+    lock = _lock(beside)
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def sweep(folder: Path) -> None:
