@@ -1,16 +1,20 @@
-"""Reading text: a file, a folder of files, or text that comes inside an installed package."""
+"""Reading documents: files, folders of files, or text that comes inside an installed package."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from milepost.errors import DataError, UnknownName
+from milepost.errors import DataError, OptionError, UnknownName
+from milepost.tasks import python_library, tables
+from milepost.tasks.sources import find_files, hash_texts, read_characters
 
 BUILTIN_PREFIX = "builtin:"
-SUFFIXES = (".txt",)
+SUFFIXES = (".txt", *tables.SUFFIXES)
+
+_Document = TypeVar("_Document")
 
 
 @dataclass(frozen=True)
@@ -33,94 +37,136 @@ class TextSource:
         return sum(map(len, self.documents))
 
 
-def read_text(source: str, column: str | None = None) -> TextSource:
-    """Read ``source``: a ``.txt`` file, a folder of such files at any depth, or ``builtin:NAME``.
+@dataclass(frozen=True)
+class LabelledSource:
+    """Documents with a label each.
 
-    Files are UTF-8, with or without a byte order mark; any newline counts as ``\\n``. Files of a
-    folder are taken in the order of their relative names, hidden ones are passed over.
+    Args:
+        name: what the user wrote.
+        documents: text and label, in a fixed order.
+        sha256: of all texts and labels.
+    """
+
+    name: str
+    documents: tuple[tuple[str, str], ...]
+    sha256: str
+
+
+def read_text(source: str, column: str | None = None, *, header: bool = True) -> TextSource:
+    """Read documents: each ``.txt`` file is one, each row of a table is one.
+
+    Files are UTF-8, with or without a byte order mark; any newline counts as ``\\n``. Documents without
+    text are passed over.
+
+    Args:
+        source: a ``.txt``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder of files of one of
+            these formats at any depth, in the order of their names, or ``builtin:NAME``.
+        column: name of the texts' column, or its index from 0; ``text``, or the only one, by default.
+        header: whether the first row of a ``.csv`` or ``.tsv`` names its columns.
 
     Raises:
-        DataError: MP110, for what is missing, empty, not text, or of another format.
-        UnknownName: MP104, no built-in of this name.
+        DataError: MP110, for what is missing, empty, not text, malformed, or of another format.
+        UnknownName: MP104, no built-in of this name. OptionError: MP105, a column of what has none.
+        MissingExtra: MP106, Parquet without pyarrow. UnsafeFile: MP130, a link out of the folder.
 
     >>> read_text("builtin:python-docs").characters > 300_000
     True
     """
     if source.startswith(BUILTIN_PREFIX):
-        name = source.removeprefix(BUILTIN_PREFIX)
-        if name not in BUILTINS:
-            raise UnknownName.among("built-in data set", name, BUILTINS)
-        documents = BUILTINS[name]()
+        _refuse_columns(source, column)
+        texts = _builtin(source, BUILTINS)
     else:
-        documents = _read_files(source)
-    documents = [text for text in documents if text.strip()]
+        texts = []
+        for file in find_files(source, SUFFIXES):
+            if file.suffix.lower() == ".txt":
+                _refuse_columns(str(file), column)
+                texts.append(read_characters(file))
+            else:
+                texts += [row[0] for row in tables.read_columns(file, _choose(column), header=header)]
+    texts = [text for text in texts if text.strip()]
+    if not texts:
+        raise DataError("the data holds no text", got=f"{source}: empty or white space only", fix="give text")
+    return TextSource(source, tuple(texts), hash_texts(texts))
+
+
+def read_labelled(
+    source: str, text_column: str | None = None, label_column: str | None = None, *, header: bool = True
+) -> LabelledSource:
+    """Read documents with a label each: rows of a table, or ``.txt`` files in a folder for each label.
+
+    Args:
+        source: as for ``read_text``.
+        text_column: name or index from 0; ``text`` by default.
+        label_column: name or index from 0; ``label`` by default.
+        header: whether the first row of a ``.csv`` or ``.tsv`` names its columns.
+
+    Raises:
+        DataError: MP110, also for a row without a label. Others as ``read_text``.
+
+    >>> read_labelled("builtin:python-docstrings").documents[0][1]
+    'asyncio'
+    """
+    if source.startswith(BUILTIN_PREFIX):
+        _refuse_columns(source, text_column or label_column)
+        documents = _builtin(source, LABELLED)
+    else:
+        documents = []
+        for file in find_files(source, SUFFIXES, what="labelled text"):
+            if file.suffix.lower() == ".txt":
+                _refuse_columns(str(file), text_column or label_column)
+                documents.append((read_characters(file), _label_of(file, Path(source))))
+            else:
+                documents += _labelled_rows(file, text_column, label_column, header)
+    documents = [(text, label) for text, label in documents if text.strip()]
     if not documents:
         raise DataError("the data holds no text", got=f"{source}: empty or white space only", fix="give text")
-    digest = hashlib.sha256()
-    for text in documents:
-        encoded = text.encode()
-        digest.update(len(encoded).to_bytes(8, "little") + encoded)
-    return TextSource(source, tuple(documents), digest.hexdigest())
+    return LabelledSource(source, tuple(documents), hash_texts(one for pair in documents for one in pair))
 
 
-def _read_files(source: str) -> list[str]:
-    path = Path(source)
-    if not path.exists():
+def _labelled_rows(
+    file: Path, text_column: str | None, label_column: str | None, header: bool
+) -> list[tuple[str, str]]:
+    def choose(names: Sequence[str]) -> list[int]:
+        label = tables.find_column(label_column, names, default="label", option="--label-column")
+        return [*_choose(text_column)(names), label]
+
+    rows = tables.read_columns(file, choose, header=header)
+    for number, (text, label) in enumerate(rows, 1):
+        if text.strip() and not label.strip():
+            raise DataError("a document has no label", got=f"{file}, row {number}", fix="label or drop it")
+    return [(text, label.strip()) for text, label in rows]
+
+
+def _label_of(file: Path, source: Path) -> str:
+    parts = file.relative_to(source).parts if source.is_dir() else ()
+    if len(parts) < 2:
         raise DataError(
-            "there is no data at this path",
-            got=source,
-            fix="give a .txt file, a folder of them, or builtin:python-docs",
+            "a text file has no label",
+            got=str(file),
+            fix="put the files of each label in a folder of its name",
         )
-    if not path.is_dir():
-        return [_read_file(path)]
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in SUFFIXES
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
-    if not files:
-        raise DataError(
-            "the folder holds no text files",
-            got=f"{source}: no {' or '.join(SUFFIXES)}",
-            fix="give a folder with .txt files",
+    return parts[0]
+
+
+def _choose(column: str | None) -> tables.Choose:
+    return lambda names: [tables.find_column(column, names, default="text", option="--text-column")]
+
+
+def _refuse_columns(source: str, column: str | None) -> None:
+    if column is not None:
+        raise OptionError(
+            "this data has no columns", got=f"{source}, column {column!r}", fix="name no column"
         )
-    return [_read_file(file) for file in files]
 
 
-def _read_file(file: Path) -> str:
-    if file.suffix.lower() not in SUFFIXES:
-        raise DataError(
-            "this format cannot be read", got=str(file), fix=f"give {' or '.join(SUFFIXES)} files"
-        )
-    try:
-        content = file.read_bytes()
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "a file is not UTF-8 text",
-            got=f"{file}: byte 0x{content[error.start]:02x} at offset {error.start}",
-            fix="convert it to UTF-8, or leave it out",
-        ) from None
-    except OSError as error:
-        raise DataError(
-            "a file cannot be read", got=f"{file}: {error.strerror}", fix="check the file and its permissions"
-        ) from None
-    if "\x00" in text:
-        raise DataError(
-            "a file is binary",
-            got=f"{file}: a zero byte at character {text.index(chr(0))}",
-            fix="give text files",
-        )
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def _builtin(source: str, known: Mapping[str, Callable[[], list[_Document]]]) -> list[_Document]:
+    name = source.removeprefix(BUILTIN_PREFIX)
+    if name not in known:
+        raise UnknownName.among("built-in data set for this task", name, known)
+    return known[name]()
 
 
-def _python_docs() -> list[str]:
-    # the language reference that pydoc shows; part of CPython's standard library, so of every install
-    from pydoc_data.topics import topics
-
-    return [topics[key] for key in sorted(topics)]
-
-
-BUILTINS: dict[str, Callable[[], list[str]]] = {"python-docs": _python_docs}
+BUILTINS: dict[str, Callable[[], list[str]]] = {"python-docs": python_library.read_topics}
+LABELLED: dict[str, Callable[[], list[tuple[str, str]]]] = {
+    "python-docstrings": python_library.read_docstrings
+}
