@@ -123,15 +123,35 @@ class Design:
 
 @dataclass(frozen=True)
 class Trial:
-    """One encoding trained with one seed under a design; ``encoding`` is the canonical spec string."""
+    """One encoding trained with one seed under a design.
+
+    Args:
+        encoding: canonical spec string.
+        lr: highest learning rate; 0 is the design's.
+        scale: factor on the initial scale that the rule of the design gives what the encoding adds.
+    """
 
     design: Design
     encoding: str
     seed: int
+    lr: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.lr == self.design.training.lr:
+            object.__setattr__(self, "lr", 0.0)
+
+    @property
+    def recipe(self) -> Training:
+        """The recipe with this trial's learning rate."""
+        return dataclasses.replace(self.design.training, lr=self.lr or self.design.training.lr)
 
     def key(self) -> str:
         """Name of the trial's folder: 12 hexadecimal digits of the hash of what decides its bits."""
-        return _digest({"design": self.design.identity(), "encoding": self.encoding, "seed": self.seed})
+        setting = ({"lr": self.lr} if self.lr else {}) | ({"scale": self.scale} if self.scale != 1 else {})
+        return _digest(
+            {"design": self.design.identity(), "encoding": self.encoding, "seed": self.seed, **setting}
+        )
 
     def to_json(self) -> str:
         """One line that :meth:`from_json` reads back."""

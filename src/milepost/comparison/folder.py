@@ -8,6 +8,7 @@
       trials/<key>/
         weights.safetensors     the trained weights
         length-<N>.json         metrics, curve and breakdown at one length
+        validation-<N>.json     the same of the validation part, where settings are tuned
         trial.json              the record, written last: a trial without it is begun anew
       result.json  report.html  made from the above by each call
 """
@@ -110,17 +111,21 @@ class RunFolder:
         """Write the record of a trial, which finishes it."""
         write_json(self.trial_path(trial) / _RECORD, record)
 
-    def read_measured(self, trial: Trial, length: int) -> Measured | None:
+    def read_measured(self, trial: Trial, length: int, part: str = "test") -> Measured | None:
         """What was measured at one length, or None where nothing was."""
-        path = self.trial_path(trial) / f"length-{length}.json"
+        path = self._measured_path(trial, length, part)
         if not path.exists():
             return None
         content = read_json(path, "metrics", "curve", "breakdown")
         return Measured(content["metrics"], content["curve"], content["breakdown"])
 
-    def write_measured(self, trial: Trial, length: int, measured: Measured) -> None:
+    def write_measured(self, trial: Trial, length: int, measured: Measured, part: str = "test") -> None:
         """Write what was measured at one length."""
-        write_json(self.trial_path(trial) / f"length-{length}.json", dataclasses.asdict(measured))
+        write_json(self._measured_path(trial, length, part), dataclasses.asdict(measured))
+
+    def _measured_path(self, trial: Trial, length: int, part: str) -> Path:
+        prefix = "length" if part == "test" else part
+        return self.trial_path(trial) / f"{prefix}-{length}.json"
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result, unless it stands there already: what was drawn from it is then up to date."""

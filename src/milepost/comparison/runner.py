@@ -22,10 +22,11 @@ from milepost.errors import TrialFailed
 
 @dataclass(frozen=True)
 class Job:
-    """A trial and the lengths at which its losses are wanted."""
+    """A trial, and the lengths at which it is to be measured on the test and on the validation part."""
 
     trial: Trial
     lengths: tuple[int, ...]
+    validation: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class _Worker:
             order = {
                 "trial": job.trial.to_json(),
                 "lengths": job.lengths,
+                "validation": job.validation,
                 "folder": str(self._folder),
                 "device": self._device,
             }

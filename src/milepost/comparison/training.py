@@ -60,7 +60,7 @@ def train(trial: Trial, task: Task, device: torch.device, on_step: Callable[[int
         device: where to train.
         on_step: called with the number of finished steps after each.
     """
-    design, recipe = trial.design, trial.design.training
+    design, recipe = trial.design, trial.recipe
     model = build_model(trial, task)
     model.to(device).train()
     optimizer = build_optimizer(model, recipe)

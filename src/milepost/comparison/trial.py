@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,14 @@ _MAP_SIDE = 64  # rows and columns of a similarity picture at most
 
 def run_trial(
     trial: Trial,
-    lengths: list[int],
+    lengths: Mapping[str, Sequence[int]],
     folder: RunFolder,
     *,
     device: torch.device,
     load_task: Callable[[Trial], Task],
     on_step: Callable[[int], None],
 ) -> None:
-    """Do what is missing of a trial: training, and losses at ``lengths``; all is left in the folder."""
+    """Do what is missing of a trial: training, and measuring each part at its lengths; all is left in the folder."""
     task = load_task(trial)
     record = folder.read_record(trial)
     if record is None:
@@ -48,13 +48,13 @@ def run_trial(
     else:
         model = _reload(trial, task, folder, record["weights_sha256"]).to(device)
     if record["status"] == "done":
-        for length in lengths:
-            if folder.read_measured(trial, length) is None and answers(record, task, length):
-                measured = task.evaluate(model, length, device)
+        for part, length in [(part, length) for part, wanted in lengths.items() for length in wanted]:
+            if folder.read_measured(trial, length, part) is None and answers(record, task, length):
+                measured = task.evaluate(model, length, device, part)
                 if not all(map(math.isfinite, (*measured.metrics.values(), *measured.curve))):
                     record |= {"status": "diverged", "reason": f"a metric at length {length} is not a number"}
                     break
-                folder.write_measured(trial, length, measured)
+                folder.write_measured(trial, length, measured, part)
     folder.write_record(trial, record)
 
 

@@ -56,7 +56,7 @@ def main() -> None:
         try:
             run_trial(
                 trial,
-                order["lengths"],
+                {"test": order["lengths"], "validation": order["validation"]},
                 RunFolder(Path(order["folder"])),
                 device=torch.device(order["device"]),
                 load_task=load_task,

@@ -24,6 +24,8 @@ def build_gpt2(
     init_std: float,
     encoding: str | Spec,
     seed: int,
+    inner: int = 0,
+    scale: float = 1.0,
 ) -> GPT2LMHeadModel:
     """Build a GPT-2 with ``encoding`` in it, every weight drawn from ``seed``.
 
@@ -41,6 +43,8 @@ def build_gpt2(
             residual stream get ``init_std / sqrt(2 * layers)``. Encodings scale themselves to it.
         encoding: spec of the encoding.
         seed: of all weights.
+        inner: width of the feed-forward layers; 0 is four times ``dim``.
+        scale: factor on the initial scale of what the encoding adds to the embeddings.
 
     Returns:
         A float32 model on the CPU in training mode: tied embeddings, no dropout, no special tokens, the
@@ -57,7 +61,7 @@ def build_gpt2(
     """
     spec = canonical(encoding)
     measured = Geometry(
-        dim=dim, heads=heads, head_dim=max(1, dim // heads), max_len=max_len, embedding_rms=init_std
+        dim=dim, heads=heads, head_dim=max(1, dim // heads), max_len=max_len, embedding_rms=init_std * scale
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(hashlib.sha256(f"{seed} {spec.name}".encode()).hexdigest()[:15], 16))
@@ -68,6 +72,7 @@ def build_gpt2(
         n_embd=dim,
         n_layer=layers,
         n_head=heads,
+        n_inner=inner or None,
         activation_function="gelu_pytorch_tanh",
         resid_pdrop=0.0,
         embd_pdrop=0.0,
@@ -88,7 +93,7 @@ def build_gpt2(
 @torch.no_grad()
 def _draw(model: GPT2LMHeadModel, std: float, seed: int) -> None:
     """Give all weights but the position table their initial values."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator()
     residual = std / math.sqrt(2 * model.config.n_layer)
     for name, weight in model.named_parameters():
         if name.endswith("bias"):
@@ -96,4 +101,6 @@ def _draw(model: GPT2LMHeadModel, std: float, seed: int) -> None:
         elif ".ln_" in name:
             weight.fill_(1.0)
         elif name != "transformer.wpe.weight":
+            # a stream of its own each, so that a layer of another width changes no other weight
+            generator.manual_seed(int(hashlib.sha256(f"{seed} {name}".encode()).hexdigest()[:15], 16))
             weight.normal_(0.0, residual if "c_proj" in name else std, generator=generator)
