@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from milepost.errors import DataError, OptionError, UnknownName
-from milepost.tasks import python_library, tables
+from milepost.tasks import markov, python_library, tables
 from milepost.tasks.sources import find_files, hash_texts, read_characters
 
 BUILTIN_PREFIX = "builtin:"
@@ -166,7 +166,10 @@ def _builtin(source: str, known: Mapping[str, Callable[[], list[_Document]]]) ->
     return known[name]()
 
 
-BUILTINS: dict[str, Callable[[], list[str]]] = {"python-docs": python_library.read_topics}
+BUILTINS: dict[str, Callable[[], list[str]]] = {
+    "markov": markov.build_text,
+    "python-docs": python_library.read_topics,
+}
 LABELLED: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "python-docstrings": python_library.read_docstrings
 }
