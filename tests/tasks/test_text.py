@@ -73,7 +73,9 @@ def test_all_formats_of_tables_hold_the_same_documents(tmp_path: Path, suffix: s
     assert read_labelled(str(tmp_path)).documents == tuple(kept)
 
 
-def test_a_field_may_be_longer_than_the_limit_of_the_csv_module_which_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_field_may_be_longer_than_the_limit_of_the_csv_module_which_is_left_as_it_was(
+    tmp_path: Path,
+) -> None:
     before = csv.field_size_limit()
     write_table(tmp_path / "a.csv", [("x\n" * 200_000, "y")])
     assert len(read_text(str(tmp_path / "a.csv")).documents[0]) == 400_000
@@ -95,7 +97,9 @@ def test_the_only_column_needs_no_name(tmp_path: Path) -> None:
 
 
 def test_numbers_are_labels_too(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "one", "label": 1}\n\n{"text": "two", "label": 0, "more": []}')
+    (tmp_path / "a.jsonl").write_text(
+        '{"text": "one", "label": 1}\n\n{"text": "two", "label": 0, "more": []}'
+    )
     assert read_labelled(str(tmp_path)).documents == (("one", "1"), ("two", "0"))
 
 

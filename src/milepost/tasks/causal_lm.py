@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from milepost.errors import OptionError
-from milepost.tasks.streams import Streams
+from milepost.tasks.streams import Streams, stride_of
 from milepost.tasks.task import Batch, Head, Measured, Metric, Options, Task
-
-PROTOCOLS = ("blocks", "sliding")
-_TOKENS_A_BATCH = 4_096  # of an evaluation; small enough for the caches of one core
 
 
 @dataclass(frozen=True)
@@ -48,16 +43,10 @@ class CausalLM(Task):
             DataError: MP110. UnknownName: MP104, no such tokenizer or built-in. OptionError: MP105.
 
         >>> task = CausalLM.open("builtin:python-docs", Options())
-        >>> len(task.streams.parts["train"]) > 8 * len(task.streams.parts["test"])
+        >>> len(task.streams.parts["train"]) > 5 * len(task.streams.parts["test"])
         True
         """
         options.refuse(cls.name, "label_column", "patch", "horizon")
-        if options.evaluate not in PROTOCOLS:
-            raise OptionError(
-                "text is measured in blocks or by a sliding window",
-                got=f"evaluate={options.evaluate!r}",
-                fix="--evaluate blocks, or --evaluate sliding",
-            )
         return cls(Streams.read(source, options), options.evaluate)
 
     @property
@@ -102,7 +91,9 @@ class CausalLM(Task):
             mean, summed in float64.
         """
         total, windows = torch.zeros(length, dtype=torch.float64), 0
-        for tokens in self._windows(length, part):
+        stride = stride_of(self.evaluate_by, length)
+        for window in self.streams.blocks(part, length, stride, more=1):
+            tokens = torch.from_numpy(window)
             logits = model(input_ids=tokens[:, :-1].to(device), use_cache=False).logits
             wanted = tokens[:, 1:].to(device)
             losses = functional.cross_entropy(
@@ -112,23 +103,10 @@ class CausalLM(Task):
             windows += len(tokens)
         curve = (total / windows).tolist()
         if self.evaluate_by == "sliding":
-            curve = curve[-_stride(length) :]
+            curve = curve[-stride:]
         loss = math.fsum(curve) / len(curve)
         return Measured({"loss": loss, "perplexity": math.exp(min(loss, 700.0))}, curve)
-
-    def _windows(self, length: int, part: str) -> Iterator[Int64[Tensor, "batch seq+1"]]:
-        ids = self.streams.parts[part]
-        step = _stride(length) if self.evaluate_by == "sliding" else length
-        starts = np.arange(0, len(ids) - length, step)
-        size = max(1, _TOKENS_A_BATCH // length)
-        for first in range(0, len(starts), size):
-            places = starts[first : first + size, None] + np.arange(length + 1)
-            yield torch.from_numpy(ids[places].astype(np.int64))
 
     def floor(self) -> float:
         """Loss of predicting the test tokens from training frequencies alone, in nats."""
         return self.streams.unigram_loss()
-
-
-def _stride(length: int) -> int:
-    return max(1, length // 4)

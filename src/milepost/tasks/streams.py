@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Float64, Int32, Int64
 
-from milepost.errors import DataError
+from milepost.errors import DataError, OptionError
 from milepost.tasks.parts import Parts, check_apart, hash_text, split_documents
 from milepost.tasks.task import PARTS, Options
 from milepost.tasks.text import TextSource, read_text
@@ -18,6 +18,8 @@ from milepost.tasks.tokens import Tokenizer, build_tokenizer
 
 MAX_TEST_TOKENS = 65_536
 SEPARATOR = "\n\n"
+PROTOCOLS = ("blocks", "sliding")
+_TOKENS_A_BATCH = 4_096  # of an evaluation; small enough for the caches of one core
 _CUTS = (0.85, 0.9)  # of each document, where there are too few to hold whole ones out
 
 
@@ -28,7 +30,7 @@ class Streams:
     Args:
         name: what the user wrote.
         facts: what a result says of the text.
-        sha256: of all documents and their parts.
+        sha256: of all documents, their parts and the tokenizer; the identity of the data.
         tokenizer: how text became ids.
         parts: ids of each part by name, shape ``(tokens,)``; of validation and test the first 65,536.
     """
@@ -46,26 +48,33 @@ class Streams:
         Where there are too few documents to hold whole ones out, the ends of each are.
 
         Raises:
-            DataError: MP110. UnknownName: MP104, no such tokenizer or built-in.
+            DataError: MP110. UnknownName: MP104, no such tokenizer or built-in. OptionError: MP105.
         """
-        main = read_text(source, options.text_column)
+        if options.evaluate not in PROTOCOLS:
+            raise OptionError(
+                "text is measured in blocks or by a sliding window",
+                got=f"evaluate={options.evaluate!r}",
+                fix="--evaluate blocks, or --evaluate sliding",
+            )
+        main = read_text(source, options.text_column, header=options.header)
         given = {
-            part: read_text(path, options.text_column)
+            part: read_text(path, options.text_column, header=options.header)
             for part, path in (("validation", options.validation), ("test", options.test))
             if path is not None
         }
         parts = _apart(main, given)
-        texts = {part: SEPARATOR.join(getattr(parts, part)) for part in PARTS}
         known = (*main.documents, *(text for one in given.values() for text in one.documents), SEPARATOR)
-        tokenizer = build_tokenizer(options.tokenizer, known, texts["train"])
-        ids = {part: tokenizer.encode(texts[part]) for part in PARTS}
+        tokenizer = build_tokenizer(options.tokenizer, known, parts.train)
+        ids = {part: _join(tokenizer, getattr(parts, part)) for part in PARTS}
         ids |= {part: ids[part][: MAX_TEST_TOKENS + 1] for part in PARTS[1:]}
         digest = hashlib.sha256(main.sha256.encode())
         for part, one in given.items():
             digest.update(f" {part} {one.sha256}".encode())
+        data_sha256 = digest.hexdigest() if given else main.sha256
+        digest.update(f" tokenizer {tokenizer.sha256}".encode())
         facts: dict[str, str | int | float] = {
             "source": main.name,
-            "sha256": digest.hexdigest() if given else main.sha256,
+            "sha256": data_sha256,
             "documents": len(main.documents) + sum(len(one.documents) for one in given.values()),
             "repeated_documents": parts.repeated,
             "characters": main.characters + sum(one.characters for one in given.values()),
@@ -73,7 +82,7 @@ class Streams:
             "vocabulary": tokenizer.vocabulary_size,
             **{f"{part}_tokens": len(ids[part]) for part in PARTS},
         }
-        return cls(main.name, facts, str(facts["sha256"]), tokenizer, ids)
+        return cls(main.name, facts, digest.hexdigest() if tokenizer.sha256 else data_sha256, tokenizer, ids)
 
     def check_lengths(self, train_length: int, longest: int) -> None:
         """Refuse lengths for which a part has not a single window.
@@ -95,13 +104,42 @@ class Streams:
         starts = np.random.default_rng([seed, step]).integers(0, len(ids) - length + 1, size=size)
         return ids[starts[:, None] + np.arange(length)].astype(np.int64)
 
-    def unigram_loss(self) -> float:
-        """Loss of predicting the test part from training frequencies alone, in nats a token.
+    def blocks(
+        self, part: str, length: int, stride: int, *, more: int = 0
+    ) -> Iterator[Int64[np.ndarray, "batch length"]]:
+        """Windows of a part in order, a batch at a time.
 
-        Frequencies are smoothed by adding one.
+        Args:
+            part: whose ids.
+            length: of a window.
+            stride: from the beginning of one to that of the next.
+            more: tokens that follow each window and come with it.
         """
+        ids = self.parts[part]
+        starts = np.arange(0, len(ids) - length - more + 1, stride)
+        size = max(1, _TOKENS_A_BATCH // length)
+        for first in range(0, len(starts), size):
+            yield ids[starts[first : first + size, None] + np.arange(length + more)].astype(np.int64)
+
+    def unigram_loss(self) -> float:
+        """Loss of predicting the test part from training frequencies alone, in nats a token."""
+        return float(-np.log(self.frequencies())[self.parts["test"]].mean())
+
+    def frequencies(self) -> Float64[np.ndarray, " vocabulary"]:
+        """Share of each id in the training part, smoothed by adding one."""
         counts = np.bincount(self.parts["train"], minlength=self.tokenizer.vocabulary_size) + 1.0
-        return float(-np.log(counts / counts.sum())[self.parts["test"]].mean())
+        return counts / counts.sum()
+
+
+def stride_of(protocol: str, length: int) -> int:
+    """How far windows are apart: their length for ``blocks``, a quarter of it for ``sliding``."""
+    return length if protocol == "blocks" else max(1, length // 4)
+
+
+def _join(tokenizer: Tokenizer, documents: Sequence[str]) -> Int32[np.ndarray, " tokens"]:
+    between = tokenizer.encode(SEPARATOR)
+    pieces = [piece for ids in tokenizer.encode_all(documents) for piece in (ids, between)]
+    return np.concatenate([np.empty(0, np.int32), *pieces[:-1]])  # a part may have no documents
 
 
 def _apart(main: TextSource, given: Mapping[str, TextSource]) -> Parts[str]:

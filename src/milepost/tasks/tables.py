@@ -171,7 +171,9 @@ def _parquet(file: Path, choose: Choose) -> Cells:
         columns = [table.column(name).to_pylist() for name in wanted]
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(
-            "a Parquet file cannot be read", got=f"{file}: {str(error)[:200]}", fix="get the file again"
+            "a Parquet file cannot be read",
+            got=f"{file}: {' '.join(str(error).split())[:200]}",
+            fix="get the file again",
         ) from None
     return [
         [_text(value, f"{file}, row {number}", name) for value, name in zip(row, wanted, strict=True)]

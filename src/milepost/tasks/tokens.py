@@ -1,61 +1,238 @@
-"""Tokens without a tokenizer file: characters and bytes."""
+"""Tokenizers: characters, bytes, files of known formats, or one trained on the user's own text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int32
 
-from milepost.errors import UnknownName
+from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
+from milepost.tables.files import Folder
+
+if TYPE_CHECKING:
+    import tokenizers
+
+Ids = Int32[np.ndarray, " tokens"]
+
+_SPECIALS = {
+    "pad": ("[PAD]", "<pad>"),
+    "cls": ("[CLS]", "<s>"),
+    "mask": ("[MASK]", "<mask>"),
+}
+_BYTES = 256
+_KNOWN = ("char", "byte", "train:bpe:8000", "a tokenizer.json, a model folder or a SentencePiece .model")
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A way to turn text into token ids.
+    """A way to turn text into token ids; it adds no special tokens and cuts nothing off.
 
     Args:
         name: as the user writes it.
         vocabulary_size: number of different ids.
-        encode: text to int32 ids, shape ``(tokens,)``.
+        encode_all: texts to int32 ids, shape ``(tokens,)`` each.
+        specials: ids of the special tokens it has, by kind: ``pad``, ``cls``, ``mask``.
+        sha256: of a file's contents, or of what was trained; empty where the text alone decides.
+        word_form: how a word of a sentence is written to be encoded by itself.
     """
 
     name: str
     vocabulary_size: int
-    encode: Callable[[str], Int32[np.ndarray, " tokens"]]
+    encode_all: Callable[[Sequence[str]], list[Ids]]
+    specials: Mapping[str, int] = field(default_factory=dict)
+    sha256: str = ""
+    word_form: str = " {}"
+
+    def encode(self, text: str) -> Ids:
+        """The ids of one text.
+
+        >>> build_tokenizer("byte", []).encode("é").tolist()
+        [195, 169]
+        """
+        return self.encode_all([text])[0]
+
+    def with_specials(self, *kinds: str) -> Tokenizer:
+        """The same tokenizer with an id for each kind of special token; what it lacks comes after all others.
+
+        >>> build_tokenizer("byte", []).with_specials("cls", "pad").specials
+        {'cls': 256, 'pad': 257}
+        """
+        missing = [kind for kind in kinds if kind not in self.specials]
+        added = {kind: self.vocabulary_size + place for place, kind in enumerate(missing)}
+        return replace(
+            self, vocabulary_size=self.vocabulary_size + len(missing), specials={**self.specials, **added}
+        )
 
 
-def build_tokenizer(name: str, documents: Iterable[str], train: str = "") -> Tokenizer:
-    """Build the tokenizer ``char`` (every character that occurs in the documents) or ``byte`` (UTF-8).
+def build_tokenizer(name: str, documents: Iterable[str], train: Sequence[str] = ()) -> Tokenizer:
+    """Build a tokenizer by its name.
+
+    Truncation and padding that a file asks for are switched off: lengths are cut by tasks, in the open.
+
+    Args:
+        name: ``char`` (each character that occurs in the documents), ``byte`` (UTF-8), ``train:bpe:N``
+            (byte-level BPE of at most N entries), or a path: a ``tokenizer.json``, a model folder, a
+            SentencePiece ``.model``.
+        documents: all that will be encoded.
+        train: what ``train:bpe:N`` learns from; nothing else of the data reaches it.
 
     Raises:
-        UnknownName: MP104.
+        UnknownName: MP104, no such name or path. OptionError: MP105, a vocabulary below 257.
+        DataError: MP110, a file that is no tokenizer. MissingExtra: MP106.
+        UnsafeFile: MP130, a link out of the model folder.
 
     >>> build_tokenizer("char", ["abca"]).encode("cab").tolist()
     [2, 0, 1]
     """
-    if name not in _BUILDERS:
-        raise UnknownName.among("tokenizer", name, _BUILDERS)
-    return _BUILDERS[name](documents)
+    if name == "char":
+        return _characters(documents)
+    if name == "byte":
+        return Tokenizer(
+            "byte", _BYTES, lambda texts: [_as_ids(text.encode()) for text in texts], word_form="{} "
+        )
+    if name.startswith("train:"):
+        return _trained(name, train)
+    path = Path(name)
+    if path.is_dir():
+        return _from_folder(name, path)
+    if path.is_file() and path.suffix == ".model":
+        return _sentencepiece(name, path.read_bytes())
+    if path.is_file():
+        return _from_json(name, path.read_bytes())
+    raise UnknownName.among("tokenizer", name, _KNOWN)
 
 
 def _characters(documents: Iterable[str]) -> Tokenizer:
     # through UTF-32 the whole text is one integer array: no Python loop over characters
     seen = np.unique(np.concatenate([np.unique(_code_points(text)) for text in documents]))
 
-    def encode(text: str) -> Int32[np.ndarray, " tokens"]:
-        return np.searchsorted(seen, _code_points(text)).astype(np.int32)
+    def encode_all(texts: Sequence[str]) -> list[Ids]:
+        return [np.searchsorted(seen, _code_points(text)).astype(np.int32) for text in texts]
 
-    return Tokenizer("char", len(seen), encode)
+    return Tokenizer("char", len(seen), encode_all, word_form="{} ")
 
 
 def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-def _bytes(documents: Iterable[str]) -> Tokenizer:
-    return Tokenizer("byte", 256, lambda text: np.frombuffer(text.encode(), np.uint8).astype(np.int32))
+def _as_ids(encoded: bytes) -> Ids:
+    return np.frombuffer(encoded, np.uint8).astype(np.int32)
 
 
-_BUILDERS: dict[str, Callable[[Iterable[str]], Tokenizer]] = {"char": _characters, "byte": _bytes}
+def _trained(name: str, train: Sequence[str]) -> Tokenizer:
+    asked = re.fullmatch(r"train:bpe:(\d{1,9})", name)
+    if asked is None or int(asked[1]) <= _BYTES:
+        raise OptionError(
+            "a trained tokenizer is byte-level BPE of more than 256 entries",
+            got=name,
+            fix="for example train:bpe:8000",
+        )
+    library = _library()
+    built = library.Tokenizer(library.models.BPE())
+    built.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=int(asked[1]),
+        initial_alphabet=sorted(library.pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    built.train_from_iterator(train, trainer)
+    return _wrap(name, built)
+
+
+def _from_folder(name: str, path: Path) -> Tokenizer:
+    with Folder(path) as folder:
+        if "tokenizer.json" in folder.names:
+            return _from_json(name, folder.read("tokenizer.json", 0, folder.size("tokenizer.json")))
+    try:  # the tokenizer's own files of older models, which transformers turns into the same thing
+        from transformers import AutoTokenizer
+
+        # the library's own errors are of many kinds, plain Exception among them
+        built = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        return _wrap(name, built.backend_tokenizer)
+    except Exception as error:
+        raise DataError(
+            "the folder holds no tokenizer that can be read",
+            got=f"{name}: {_reason(error)}",
+            fix="give a folder with a tokenizer.json",
+        ) from None
+
+
+def _from_json(name: str, content: bytes) -> Tokenizer:
+    try:
+        return _wrap(name, _library().Tokenizer.from_str(content.decode("utf-8-sig")))
+    except MissingExtra:
+        raise
+    except Exception as error:  # of the library, which has no class of its own
+        raise DataError(
+            "this is no tokenizer.json", got=f"{name}: {_reason(error)}", fix="save the tokenizer anew"
+        ) from None
+
+
+def _wrap(name: str, built: tokenizers.Tokenizer) -> Tokenizer:
+    built.no_truncation()
+    built.no_padding()
+    vocabulary = built.get_vocab()
+    return Tokenizer(
+        name,
+        max(vocabulary.values(), default=-1) + 1,
+        lambda texts: _encode(name, built, texts),
+        {
+            kind: vocabulary[one]
+            for kind, names in _SPECIALS.items()
+            for one in names[::-1]
+            if one in vocabulary
+        },
+        hashlib.sha256(built.to_str().encode()).hexdigest(),
+    )
+
+
+def _encode(name: str, built: tokenizers.Tokenizer, texts: Sequence[str]) -> list[Ids]:
+    try:
+        encoded = built.encode_batch_fast(texts, add_special_tokens=False)
+    except Exception as error:  # of the library, which has no class of its own
+        raise DataError(
+            "the tokenizer cannot encode this text",
+            got=f"{name}: {_reason(error)}",
+            fix="give a tokenizer that knows an unknown token, or byte",
+        ) from None
+    return [np.asarray(one.ids, np.int32) for one in encoded]
+
+
+def _sentencepiece(name: str, content: bytes) -> Tokenizer:
+    try:
+        from sentencepiece import SentencePieceProcessor
+    except ImportError:
+        raise MissingExtra.of("sentencepiece", "sentencepiece") from None
+    try:
+        built = SentencePieceProcessor(model_proto=content)
+    except RuntimeError as error:
+        raise DataError(
+            "this is no SentencePiece model", got=f"{name}: {_reason(error)}", fix="get the file again"
+        ) from None
+    pieces = {built.id_to_piece(index): index for index in range(built.get_piece_size())}
+    return Tokenizer(
+        name,
+        built.get_piece_size(),
+        lambda texts: [np.asarray(ids, np.int32) for ids in built.encode(list(texts), out_type=int)],
+        {kind: pieces[one] for kind, names in _SPECIALS.items() for one in names[::-1] if one in pieces},
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+    except ImportError:
+        raise MissingExtra.of("torch", "tokenizers") from None
+    return tokenizers
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
