@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 import transformers
-from transformers import BertConfig, PretrainedConfig, PreTrainedModel, ViTConfig
+from torch import nn
+from transformers import BertConfig, GPT2Config, PretrainedConfig, PreTrainedModel, ViTConfig
 
 from milepost.encodings import build, canonical
 from milepost.errors import UnknownName
+from milepost.models.forecaster import Forecaster
 from milepost.models.gpt2 import build_gpt2
 from milepost.models.measuring import geometries
 from milepost.models.swapping import install
@@ -35,6 +38,8 @@ class Shape:
         channels: of an image.
         patch: side of a patch in pixels, or steps of a series in one position.
         horizon: steps of a series that are forecast.
+        inner: width of the feed-forward layers; 0 is four times ``dim``.
+        scale: factor on the initial scale of what an encoding adds to the embeddings.
     """
 
     layers: int
@@ -49,16 +54,19 @@ class Shape:
     channels: int = 1
     patch: int = 1
     horizon: int = 0
+    inner: int = 0
+    scale: float = 1.0
 
 
-def build_scratch(kind: str, shape: Shape, *, encoding: str | Spec, seed: int) -> PreTrainedModel:
+def build_scratch(kind: str, shape: Shape, *, encoding: str | Spec, seed: int) -> nn.Module:
     """Build a model for a kind of output with ``encoding`` in it, every weight drawn from ``seed``.
 
     For one seed all encodings share the initial value of every weight they have in common, bit for bit; an
     encoding's own parameters are drawn from the seed and its name. The global random state is left as it was.
 
     Args:
-        kind: ``causal-lm`` (GPT-2), ``masked-lm``, ``classify``, ``tag`` (BERT) or ``images`` (ViT).
+        kind: ``causal-lm`` (GPT-2), ``masked-lm``, ``classify``, ``tag`` (BERT), ``images`` (ViT) or ``forecast``
+            (a ``Forecaster`` around GPT-2's backbone).
         shape: sizes.
         encoding: spec of the encoding.
         seed: of all weights.
@@ -83,14 +91,23 @@ def build_scratch(kind: str, shape: Shape, *, encoding: str | Spec, seed: int) -
             init_std=shape.init_std,
             encoding=encoding,
             seed=seed,
+            inner=shape.inner,
+            scale=shape.scale,
         )
     if kind not in _KINDS:
         raise UnknownName.among("kind of model", kind, ("causal-lm", *_KINDS))
     kind_class, make_config = _KINDS[kind]
+    rms = shape.init_std
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: PreTrainedModel = getattr(transformers, kind_class)(make_config(shape))
-    return put_encoding(model, encoding, seed=seed, embedding_rms=shape.init_std)
+        whole: nn.Module = model
+        if kind == "forecast":
+            whole = Forecaster(model, patch=shape.patch, horizon=shape.horizon, init_std=shape.init_std)
+    if kind == "images":
+        rms *= shape.patch * math.sqrt(shape.channels)  # of patches, sums over pixels of variance 1
+    put_encoding(model, encoding, seed=seed, embedding_rms=rms * shape.scale)
+    return whole.train()
 
 
 def put_encoding(
@@ -113,12 +130,12 @@ def _bert(shape: Shape) -> PretrainedConfig:
         hidden_size=shape.dim,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
-        intermediate_size=4 * shape.dim,
+        intermediate_size=shape.inner or 4 * shape.dim,
         max_position_embeddings=shape.max_len,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         initializer_range=shape.init_std,
-        num_labels=max(shape.labels, 1),
+        num_labels=max(shape.labels, 1),  # type: ignore[call-arg]
         pad_token_id=shape.pad,
     )
 
@@ -131,11 +148,29 @@ def _vit(shape: Shape) -> PretrainedConfig:
         hidden_size=shape.dim,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
-        intermediate_size=4 * shape.dim,
+        intermediate_size=shape.inner or 4 * shape.dim,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         initializer_range=shape.init_std,
-        num_labels=max(shape.labels, 1),
+        num_labels=max(shape.labels, 1),  # type: ignore[call-arg]
+    )
+
+
+def _backbone(shape: Shape) -> PretrainedConfig:
+    return GPT2Config(
+        vocab_size=1,
+        n_positions=shape.max_len,
+        n_embd=shape.dim,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        n_inner=shape.inner or None,
+        activation_function="gelu_pytorch_tanh",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        initializer_range=shape.init_std,
+        bos_token_id=None,
+        eos_token_id=None,
     )
 
 
@@ -144,4 +179,5 @@ _KINDS: Mapping[str, tuple[str, Callable[[Shape], PretrainedConfig]]] = {
     "classify": ("BertForSequenceClassification", _bert),
     "tag": ("BertForTokenClassification", _bert),
     "images": ("ViTForImageClassification", _vit),
+    "forecast": ("GPT2Model", _backbone),
 }

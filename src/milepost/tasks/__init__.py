@@ -24,6 +24,7 @@ __all__ = [
 
 TASKS: dict[str, tuple[str, str]] = {
     "causal-lm": ("causal_lm", "CausalLM"),
+    "forecast": ("forecast", "Forecast"),
 }
 """Module and class of each task; loaded when it is asked for."""
 
