@@ -458,8 +458,20 @@ def test_images_want_whole_patches(size: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["group", "recur"])
-def test_rules_that_no_loader_reads_are_refused(method: str, bert: Path) -> None:
-    refuse(bert, ExtendRefused, "changes no table", method=method)
+def test_rules_that_no_loader_reads_are_refused(method: str, tmp_path: Path) -> None:
+    config = {"model_type": "longformer", "max_position_embeddings": ROWS, "pad_token_id": 1}
+    model = make(tmp_path / "m", config, {TABLE: draw(ROWS)})
+    refuse(model, ExtendRefused, "tile stores the rows", method=method)
+
+
+@pytest.mark.parametrize("method", ["group", "recur"])
+def test_a_rule_copies_the_weights_and_is_proved(method: str, bert: Path, tmp_path: Path) -> None:
+    plan = plan_extension(bert, to=50, method=method, out=tmp_path / "new")
+    assert not plan.contents.keys() & {"model.safetensors"}
+    result = apply_plan(plan)
+    assert (tmp_path / "new" / "model.safetensors").read_bytes() == (bert / "model.safetensors").read_bytes()
+    assert {check["status"] for check in result["checks"]} == {"passed"}
+    assert "only `milepost.load` knows the rule" in (tmp_path / "new" / "README.md").read_text()
 
 
 def test_an_output_that_exists_is_refused(bert: Path, tmp_path: Path) -> None:

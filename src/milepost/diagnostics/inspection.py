@@ -15,7 +15,7 @@ from milepost.diagnostics.findings import Facts, check_table
 from milepost.diagnostics.measures import MEASURED_ROWS, MINIMUM_ROWS, Measurement, Sample, measure
 from milepost.diagnostics.pictures import draw_pictures
 from milepost.statistics.chance import ChanceLevel, shipped_chance, simulate_chance
-from milepost.tables import MAX_HEADER_BYTES, Checkpoint, PositionTable, read
+from milepost.tables import MAX_HEADER_BYTES, Checkpoint, PositionTable, read, read_rule
 
 SCHEMA_VERSION = 1
 _SCALE = ("norm_mean", "norm_sd")
@@ -72,6 +72,7 @@ def inspect(
         "family": checkpoint.family.name if checkpoint.family else None,
         "model_type": checkpoint.model_type,
         "positions_by": checkpoint.positions_by,
+        "position_rule": rule.document() if (rule := read_rule(checkpoint.config)) else None,
         "tables": [_inspect_table(table, checkpoint, chance) for table in checkpoint.tables],
         "comparison": comparison,
     }

@@ -33,7 +33,8 @@ class LearnedPositions(PositionTable):
         dim: width of the token embeddings.
         init: ``normal`` (mean 0), ``zeros``, or ``sinusoidal`` (a sinusoid of rms ``std``).
         std: scale of the initial values.
-        past: ``error``, ``clamp`` (the last row again) or ``tile`` (from row 0 again).
+        past: ``error``, ``clamp`` (the last row again), ``tile`` (from row 0 again) or ``group`` (see
+            ``PositionTable.group``).
         count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the table lives.
         dtype: of the table; positions stay int64 whatever it is.

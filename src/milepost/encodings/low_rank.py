@@ -29,7 +29,8 @@ class LowRankPositions(PositionTable):
         init: ``normal``, where the product has standard deviation ``std``, or ``zeros``, where ``right``
             is zero and ``left`` is not, so that a gradient flows.
         std: scale of the initial table.
-        past: ``error``, ``clamp`` (the last row again) or ``tile`` (from row 0 again).
+        past: ``error``, ``clamp`` (the last row again), ``tile`` (from row 0 again) or ``group`` (see
+            ``PositionTable.group``).
         count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the factors live.
         dtype: of the factors.

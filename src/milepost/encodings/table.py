@@ -5,21 +5,22 @@ from __future__ import annotations
 import abc
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from milepost.encodings.base import Encoding, Positions, read_choice
 from milepost.encodings.positions import require_contiguous, require_whole
 from milepost.errors import OptionError, PastTheEnd
 
-OVERFLOW = ("error", "clamp", "tile")
+OVERFLOW = ("error", "clamp", "tile", "group")
 
 
 class PositionTable(Encoding, abc.ABC):
     """One stored row a position; position p is row p.
 
     Past the last row, ``past`` decides: ``error`` raises, ``clamp`` answers with the last row, ``tile``
-    starts again at row 0. Negative positions are errors always. Lengths known to the host and
+    starts again at row 0, ``group`` lets neighbours share a row (see ``group``). Negative positions are errors
+    always. Lengths known to the host and
     positions on the CPU are checked at once. Elsewhere, and in a compiled graph, no value is read: the
     index is clamped, so nothing illegal reaches the device, the vector is NaN, and outside a compiled
     graph the error is raised by the next call that finds the verdict arrived, or by
@@ -72,6 +73,8 @@ class PositionTable(Encoding, abc.ABC):
             PastTheEnd: MP101, a position that has no row; see the class for when.
         """
         if isinstance(positions, range):
+            positions = self.group(positions, device=next(self.parameters()).device)
+        if isinstance(positions, range):
             return self._at_range(positions)
         require_whole(positions)
         compiling = torch.compiler.is_compiling()
@@ -83,6 +86,55 @@ class PositionTable(Encoding, abc.ABC):
                 self._check(int(lowest), int(highest))
             return self._gather(self._counted(self._rows(positions)))
         return self._at_device(positions, note=not compiling)
+
+    def group(
+        self,
+        positions: Positions,
+        *,
+        real: Bool[Tensor, "batch seq"] | None = None,
+        cached: bool = False,
+        device: torch.device | str | None = None,
+    ) -> Positions:
+        """Rows that the positions of whole inputs read under ``past=group``; other tables leave positions alone.
+
+        An input of L positions reads row ``position // ceil(L / max_len)``, so within ``max_len`` nothing changes.
+        Rows come back as they are. A model calls this before ``vectors``, for it alone knows which tokens are real;
+        ``vectors`` takes a ``range`` for a whole input.
+
+        Args:
+            positions: of all tokens of the inputs, or of those that a cache does not hold.
+            real: false for pads, which do not lengthen an input; all are real without it.
+            cached: whether a cache holds the tokens before. Their groups cannot change any more: where the size of
+                an input's groups would, its tokens get row ``max_len``, which does not exist.
+            device: where to build when positions are a ``range``.
+
+        Raises:
+            PastTheEnd: MP101, the size of the groups of a cached ``range`` would change.
+
+        Source: Zhu et al. 2024 (LongEmbed), grouped positions. Differs: the size follows each input's own length.
+
+        >>> from milepost import LearnedPositions
+        >>> LearnedPositions(4, 2, past="group").group(range(6)).tolist()
+        [0, 0, 1, 1, 2, 2]
+        """
+        if self.past != "group" or (isinstance(positions, range) and positions.stop <= self.max_len):
+            return positions
+        if isinstance(positions, range):
+            size = -(-positions.stop // self.max_len)
+            if cached and positions.start and -(-positions.start // self.max_len) != size:
+                self._check(0, positions.stop - 1)
+            return torch.arange(positions.start, positions.stop, device=device) // size
+        seen = positions if real is None else torch.where(real, positions, 0)
+        sizes = self._group_sizes(seen.amax(-1, keepdim=True) + 1)
+        rows = (positions // sizes).clamp(max=self.max_len - 1)
+        if not cached:
+            return rows
+        first = positions if real is None else torch.where(real, positions, torch.iinfo(torch.int64).max)
+        before = first.amin(-1, keepdim=True)  # tokens that the cache holds
+        return rows.masked_fill((before > 0) & (self._group_sizes(before) != sizes), self.max_len)
+
+    def _group_sizes(self, lengths: Tensor) -> Tensor:
+        return ((lengths - 1) // self.max_len + 1).clamp(min=1)
 
     def forward(
         self, embeddings: Float[Tensor, "batch seq dim"], positions: Positions | None = None
@@ -114,7 +166,7 @@ class PositionTable(Encoding, abc.ABC):
 
     def _at_device(self, positions: Tensor, *, note: bool) -> Tensor:
         missing = positions < 0
-        if self.past == "error":
+        if self.past in ("error", "group"):
             missing = missing | (positions >= self.max_len)
         if note and positions.numel() and positions.device.type != "meta":
             self._deferred.note(positions)
@@ -145,6 +197,12 @@ class PositionTable(Encoding, abc.ABC):
                 f"position {lowest} lies before the first row of the table",
                 got=f"{self.max_len} usable positions, smallest position asked for {lowest}",
                 fix="count positions from 0; a pad needs a position too: build_positions gives it 0",
+            )
+        if highest >= self.max_len and self.past == "group":
+            raise PastTheEnd(
+                "a cached input is past the length that its groups were made for",
+                got=f"{self.max_len} rows, an input that needs larger groups than its cached part has",
+                fix="run it without a cache: use_cache=False",
             )
         if highest >= self.max_len and self.past == "error":
             enough = 1 << highest.bit_length()

@@ -45,6 +45,8 @@ def _section(plan: Plan, checks: list[Check]) -> str:
     if plan.checkpoint.commit:
         facts.append(("base commit", plan.checkpoint.commit))
     lines = [f"## Extended from {old} to {new} {unit}", "", "The new rows have not been trained.", ""]
+    if target.method.position_rule:
+        lines[2] = "No row was added, and only `milepost.load` knows the rule."
     if target.method.shrinks:
         lines[2] = "No row was trained anew."
     lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts), ""]

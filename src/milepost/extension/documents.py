@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from milepost import __version__
-from milepost.extension.target import Path, Size, Target
-from milepost.tables import INDEX, Checkpoint
+from milepost.extension.fields import Path
+from milepost.extension.target import Size, Target
+from milepost.tables import INDEX, RECORD, Checkpoint, Rule
 from milepost.tables.editing import replace_value
 
 CONFIGS: Final = ("config.json", "open_clip_config.json")
-RECORD: Final = "milepost"
-"""The object in ``config.json`` where Milepost keeps what lengths a model was trained and tuned on."""
-
 _GENERATION: Final = "generation_config.json"
 _TOKENIZER: Final = "tokenizer_config.json"
 _TOKENIZER_DATA: Final = "tokenizer.json"
@@ -158,24 +156,37 @@ def _scaled(value: Any, old: Size, new: Size) -> Any:
 
 
 def _record(documents: Mapping[str, Mapping[str, Any]], config: str, target: Target) -> Edit:
-    """What Milepost keeps of the lengths: later nobody could tell them from the files."""
+    tuned = documents.get(_SENTENCE, {}).get("max_seq_length")
+    if tuned is None and isinstance(cut := documents.get(_TOKENIZER_DATA, {}).get("truncation"), Mapping):
+        tuned = cut.get("max_length")
     old = documents[config].get(RECORD)
+    return Edit(config, (RECORD,), old, plan_record(old, target, tuned))
+
+
+def plan_record(old: Any, target: Target, tuned: Any = None) -> dict[str, Any]:
+    """What Milepost keeps of the lengths: later nobody could tell them from the files.
+
+    Args:
+        old: the record that is there.
+        target: what becomes of the tables.
+        tuned: the length of fine-tuning as other files state it.
+    """
     record = dict(old) if isinstance(old, Mapping) else {}
     if not target.is_image:
         assert isinstance(target.old, int) and isinstance(target.new, int)
-        tuned = record.get("tuned_length") or documents.get(_SENTENCE, {}).get("max_seq_length")
-        if tuned is None and isinstance(cut := documents.get(_TOKENIZER_DATA, {}).get("truncation"), Mapping):
-            tuned = cut.get("max_length")
+        tuned = record.get("tuned_length") or tuned
         record["trained_length"] = min(record.get("trained_length") or target.old, target.old, target.new)
         if _is_count(tuned):
             record["tuned_length"] = min(tuned, record["trained_length"])
+        if target.method.position_rule:
+            record["rule"] = Rule(target.method.name, target.old, target.new).document()
     record["extension"] = {
         "method": str(target.method.spec),
         "from_length": shown_size(target.old),
         "to_length": shown_size(target.new),
         "version": __version__,
     }
-    return Edit(config, (RECORD,), old, record)
+    return record
 
 
 def shown_size(size: Size) -> Any:

@@ -20,7 +20,7 @@ class Group(PositionRule):
     """An input of ``length`` positions reads row ``position // ceil(length / n)``.
 
     The table does not change, and neither do inputs within n positions. In longer ones so many neighbours share
-    a row that all fit. Only Milepost's loader knows the rule.
+    a row that all fit. Only ``milepost.load`` knows the rule.
 
     Source: Zhu et al. 2024 (LongEmbed), grouped positions. Differs: the group's size follows the input's
     own length.

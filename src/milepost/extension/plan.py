@@ -175,6 +175,8 @@ def _plan_tensors(
     with Folder(source.folder) as folder:
         for (table, match), to in zip(target.tables, target.grids, strict=True):
             refuse_quantised(checkpoint, table)
+            if target.method.position_rule:
+                continue
             growth = Growth(table, match.family if match else None, extend_rows(table, to, target.method), to)
             shape = (*checkpoint.tensors[table.key].shape[:-2], *growth.rows.shape)
             made = {table.key: Fresh.of(shape, encode(growth.rows, table.dtype))}

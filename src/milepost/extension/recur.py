@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Recur(PositionRule):
     """Every input reads row ``position mod n``: what ``tile`` stores, without storing it.
 
-    The table does not change, and neither do inputs within n positions. Only Milepost's loader knows the rule.
+    The table does not change, and neither do inputs within n positions. Only ``milepost.load`` knows the
+    rule.
 
     Source: Zhu et al. 2024 (LongEmbed), recurrent positions.
 

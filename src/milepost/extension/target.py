@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from milepost.errors import DataError, ExtendRefused, NoTable, OptionError
-from milepost.extension.method import Grid, Method, build_method, default_method
-from milepost.tables import Checkpoint, Match, PositionTable, recognise
+from milepost.extension.fields import Path, change_length, dig, path_of
+from milepost.extension.method import Grid, Method, build_method, check_target, default_method
+from milepost.tables import PREFIX, Checkpoint, Match, PositionTable, read_rule, recognise
 
 Size: TypeAlias = int | tuple[int, int]
-Path: TypeAlias = tuple[str, ...]
 
 _INSTEAD: Mapping[str, str] = {
     "alibi": "ALiBi has no table and takes any length; raise model_max_length in tokenizer_config.json alone",
@@ -22,14 +21,27 @@ _INSTEAD: Mapping[str, str] = {
     "convolution": "a convolution takes any length: nothing is to be extended",
     "none": "without positions there is no limit to move",
 }
-_OTHER_NAMES: Mapping[str, Mapping[str, Path]] = {
-    # where a configuration that is translated for reading keeps its lengths
-    "timm_vit": {"image_size": ("pretrained_cfg", "input_size")},
-    "timm_vit_distilled": {"image_size": ("pretrained_cfg", "input_size")},
-    "timm_vit_patches": {"image_size": ("pretrained_cfg", "input_size")},
-    "open_clip": {"context_length": ("model_cfg", "text_cfg", "context_length")},
-    "open_clip_vision": {"vision_cfg.image_size": ("model_cfg", "vision_cfg", "image_size")},
-}
+RULED: frozenset[str] = frozenset(
+    [
+        "albert",
+        "bart",
+        "bert",
+        "biogpt",
+        "camembert",
+        "clip_text_model",
+        "convbert",
+        "distilbert",
+        "electra",
+        "esm",
+        "gpt2",
+        "mpnet",
+        "opt",
+        "roberta",
+        "whisper",
+        "xlm-roberta",
+    ]
+)
+"""Model types whose tables a position rule can read: text families that ``milepost.load`` knows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +87,22 @@ def choose_target(
         OptionError: MP105, a target that fits neither table nor method. DataError: MP110, configuration and table disagree.
     """
     chosen = build_method(method) if isinstance(method, str) else method
+    if (rule := read_rule(checkpoint.config)) is not None:
+        raise ExtendRefused(
+            f"this model's positions find their rows by a rule already: {rule.spec}",
+            got=f"{rule.rows} rows, a limit of {rule.to_length}",
+            fix="extend the model that it was made from",
+        )
     matches = _matches(checkpoint)
     tables = _choose(checkpoint, matches, to, chosen, tensor)
     table = tables[0]
     chosen = chosen or default_method("image" if is_image(table) else "text")
-    if chosen.position_rule:
-        raise ExtendRefused(
-            f"{chosen.name} changes no table but the rule by which positions find their rows",
-            got=str(chosen.spec),
-            fix="no loader reads such a rule from a folder yet; tile and hierarchical keep the old rows too",
-        )
     _refuse_disagreement(checkpoint, tables)
     paired = tuple((one, matches.get(one.key)) for one in tables)
     if is_image(table):
         return _image_target(checkpoint, paired, to, chosen)
+    if chosen.position_rule:
+        return _rule_target(checkpoint, paired, to, chosen)
     return _text_target(checkpoint, paired, to, chosen)
 
 
@@ -189,11 +203,40 @@ def _text_target(
     _refuse_half_windows(match, to)
     more = to - table.usable_length
     wanted = tuple(one.usable_length + more for one, _ in paired)
-    old = _dig(checkpoint.config, _path(match)) if match else None
-    config, fields = _change(checkpoint, match, old + more if isinstance(old, int) else None)
+    old = dig(checkpoint.config, path_of(match)) if match else None
+    config, fields = change_length(checkpoint, match, old + more if isinstance(old, int) else None)
     target = Target(paired, method, table.usable_length, to, wanted, config, fields)
     _require_rows(checkpoint, target, [len(one.rows) + more for one, _ in paired])
     return target
+
+
+def _rule_target(
+    checkpoint: Checkpoint, paired: tuple[tuple[PositionTable, Match | None], ...], to: Size, method: Method
+) -> Target:
+    """The tables stay as they are, and so does all that says how many rows they have; stock loaders must refuse."""
+    table, match = paired[0]
+    if isinstance(to, tuple):
+        raise OptionError("a rule is for positions of a sequence", got=f"{to}", fix="give one number")
+    if checkpoint.model_type not in RULED or match is None or match.path:
+        raise ExtendRefused(
+            "Milepost's loader cannot let this model's positions find their rows by a rule",
+            got=f"model_type {checkpoint.model_type!a}",
+            fix="tile stores the rows that recur reads; for rules: " + ", ".join(sorted(RULED)),
+        )
+    check_target(method, table.usable_length, to)
+    config = checkpoint.config
+    fields = tuple(
+        ((name,), config.get(name), new)
+        for name, new in (
+            ("model_type", PREFIX + checkpoint.model_type),
+            (
+                "attn_implementation",
+                PREFIX + "sdpa",
+            ),  # so that stock classes asked directly refuse it as well
+        )
+    )
+    same = tuple(one.usable_length for one, _ in paired)
+    return Target(paired, method, table.usable_length, to, same, config, fields)
 
 
 def _refuse_half_windows(match: Match | None, to: int) -> None:
@@ -222,7 +265,7 @@ def _image_target(
             if method.kind != "image"
             else "its model resizes it by itself",
         )
-    old = _dig(checkpoint.config, _path(match))
+    old = dig(checkpoint.config, path_of(match))
     if match.form.layout == "spectrogram":
         if isinstance(to, tuple):
             raise OptionError("a spectrogram grows along time", got=f"{to}", fix="give one number of frames")
@@ -236,7 +279,7 @@ def _image_target(
             raise OptionError(
                 "the size is no whole number of patches", got=f"{sides}", fix=f"multiples of {patches[-1]}"
             )
-    config, fields = _change(checkpoint, match, value)
+    config, fields = change_length(checkpoint, match, value)
     grown = _rematch(checkpoint, config)
     grids = tuple(grown[one.key].grid() for one, _ in paired)
     if None in grids or math.prod(grids[0] or ()) <= math.prod(table.grid):
@@ -272,40 +315,6 @@ def _pixels(value: Any) -> Size:
 
 def _times(grid: Sequence[int]) -> str:
     return " x ".join(map(str, grid))
-
-
-def _change(
-    checkpoint: Checkpoint, match: Match | None, value: Any
-) -> tuple[dict[str, Any], tuple[tuple[Path, Any, Any], ...]]:
-    """The configuration with the field, and all that repeat it, set to ``value``."""
-    config = copy.deepcopy(dict(checkpoint.config))
-    if match is None or value is None or not config:
-        return config, ()
-    path = _path(match)
-    old = _dig(config, path)
-    paths = [path, *((*path[:-1], name) for name in match.family.config_fields)]
-    # older CLIP files write each part twice, and transformers reads the copy
-    paths += [(f"{one[0]}_dict", *one[1:]) for one in paths if len(one) > 1]
-    fields = []
-    for one in paths:
-        if (found := _dig(config, one)) is not None and found == old:
-            _dig(config, one[:-1])[one[-1]] = value
-            fields.append((one, old, value))
-    return config, tuple(fields)
-
-
-def _path(match: Match) -> Path:
-    """Where the length stands in the file, which for some libraries is not where the translation has it."""
-    named = f"{match.path}{match.form.field}"
-    return _OTHER_NAMES.get(match.family.name, {}).get(named) or tuple(named.split("."))
-
-
-def _dig(document: Any, path: Path) -> Any:
-    for name in path:
-        if not isinstance(document, Mapping) or name not in document:
-            return None
-        document = document[name]
-    return document
 
 
 def _rematch(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[str, Match]:

@@ -21,7 +21,7 @@ from transformers.masking_utils import eager_mask, flex_attention_mask, sdpa_mas
 
 from milepost.encodings import Encoding
 from milepost.errors import SwapRefused
-from milepost.models.families import PREFIX
+from milepost.tables import PREFIX
 
 IMPLEMENTATIONS = ("sdpa", "eager", "flex")
 POINTER = "_milepost"

@@ -11,11 +11,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from milepost.encodings import Encoding, Positions, build_positions
+from milepost.encodings.table import PositionTable
 from milepost.errors import PastTheEnd, SwapRefused
 from milepost.models.attention import POSITIONS
-from milepost.models.families import PREFIX
 from milepost.models.family import Family
 from milepost.models.slot import ParameterSlot, Slot
+from milepost.tables import PREFIX
 
 STATE = "_milepost"
 
@@ -93,6 +94,8 @@ def hand_positions(
     if acts:
         _check_implementation(base)
     positions, missing = _positions(state, call)
+    if isinstance(state.encoding, PositionTable):
+        positions = _grouped(state.encoding, call, positions)
     if call.cache is None:
         positions = state.encoding.remap(positions, batch=call.shape[0], device=call.device)
     if state.family.embeds or call.arguments.get("inputs_embeds") is None:
@@ -175,6 +178,17 @@ def _own(state: State, call: Call) -> Positions:
         return _places(call)
     real = (ids != state.pad).to(torch.int64)
     return real.cumsum(-1).add(call.past).mul(real) - 1
+
+
+def _grouped(table: PositionTable, call: Call, positions: Positions) -> Positions:
+    """Rows of a table whose rows are shared by neighbours; without pads in them inputs are whole ones."""
+    real = None
+    if table.past == "group" and call.mask is not None and not (_can_look(call.mask) and call.mask.all()):
+        real = call.mask[:, -call.length :] != 0
+        if isinstance(positions, range):
+            positions = build_positions(call.length, past_length=positions.start, device=call.device)
+    begun = not isinstance(call.past, int) or call.past > 0
+    return table.group(positions, real=real, cached=begun, device=call.device)
 
 
 def _counts_tokens(call: Call) -> bool:

@@ -1,25 +1,27 @@
-"""Load a folder that ``save_pretrained`` of a swapped model wrote."""
+"""Load a folder that stock loaders refuse: of a swapped model, or of one with a position rule."""
 
 from __future__ import annotations
 
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from milepost.encodings import build
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
-from milepost.models.families import PREFIX, find_family
-from milepost.models.measuring import geometries
+from milepost.models.families import find_bases, find_family
+from milepost.models.measuring import geometries, table_rows
 from milepost.models.record import KEY, ROPE
+from milepost.models.ruled import install_rule
 from milepost.models.swapping import POSITIONS, install
+from milepost.tables import PREFIX, Rule, read_rule
 
 _LARGEST_BYTES = 64 << 20  # of a JSON file
 
@@ -32,9 +34,9 @@ def load(
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
 ) -> PreTrainedModel:
-    """Load a swapped model from the folder that its ``save_pretrained`` wrote.
+    """Load a swapped model from the folder that its ``save_pretrained`` wrote, or one that ``extend`` gave a position rule.
 
-    Weights are bit-identical to those saved. Nothing but JSON and safetensors is read; code in or
+    Weights are bit-identical to those in the folder. Nothing but JSON and safetensors is read; code in or
     named by the folder is never run.
 
     Args:
@@ -63,27 +65,64 @@ def load(
     root = Path(folder)
     config = _read_json(root, "config.json")
     rows = find_family(str(config.get("model_type")))
-    record = _read_record(config, len(rows))
+    rule = read_rule(config)
+    record = _read_record(config, len(rows), rule)
     cls = model_class or _find_class(config, rows[0].module)
     stock = {key: value for key, value in config.items() if key not in ("attn_implementation", "auto_map")}
     stock["model_type"] = rows[0].model_type
     stock |= {ROPE: record[ROPE]} if ROPE in record else {}
     assert cls.config_class is not None
-    with torch.random.fork_rng(devices=[]):
-        with no_init_weights():
-            asked = "flex_attention" if attention == "flex" else attention
-            known = asked if cls._supports_sdpa else "eager"
-            made = cls._from_config(cls.config_class.from_dict(stock), attn_implementation=known)
-        measured = geometries(made)  # as recorded: the new table holds nothing yet
-        built = [build(record["encoding"], shape) for shape in measured]
-    model = install(made, built, spec=record["encoding"], geometries=measured, positions=record["positions"])
-    _fill(model, _read_weights(root), root)
+    asked = "flex_attention" if attention == "flex" else attention
+    built = cls.config_class.from_dict(stock)
+    built._attn_implementation = asked if cls._supports_sdpa else "eager"
+    weights = _read_weights(root)
+    model: Any  # its ``to`` is typed without self
+    if rule is not None and "encoding" not in record:
+        model = install_rule(_build_stock(cls, built, weights, root, rule), rule, record)
+    else:
+        model = _build_swapped(cls, built, record)
+        _fill(model, weights, root)
     if model.can_generate() and (root / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_dict(_read_json(root, "generation_config.json"))
-    return model.to(device=device, dtype=dtype).eval()
+    return cast(PreTrainedModel, model.to(device=device, dtype=dtype).eval())
 
 
-def _read_record(config: dict[str, Any], most: int) -> dict[str, Any]:
+def _build_swapped(
+    cls: type[PreTrainedModel], config: PretrainedConfig, record: dict[str, Any]
+) -> PreTrainedModel:
+    """The model without its weights."""
+    with torch.random.fork_rng(devices=[]):
+        with no_init_weights():
+            made = cls._from_config(config, attn_implementation=config._attn_implementation)
+        measured = geometries(made)  # as recorded: the new table holds nothing yet
+        built = [build(record["encoding"], shape) for shape in measured]
+    return install(made, built, spec=record["encoding"], geometries=measured, positions=record["positions"])
+
+
+def _build_stock(
+    cls: type[PreTrainedModel], config: PretrainedConfig, weights: dict[str, Tensor], root: Path, rule: Rule
+) -> PreTrainedModel:
+    """The model as transformers itself makes it of these weights, old names of tensors and all."""
+    with torch.random.fork_rng(devices=[]):
+        try:
+            model, found = cast(Any, cls).from_pretrained(
+                None, config=config, state_dict=weights, output_loading_info=True,
+                attn_implementation=config._attn_implementation,
+            )  # fmt: skip
+        except RuntimeError as error:
+            raise _unsafe("the weights do not fit the config", str(error).splitlines()[-1].strip()) from error
+    for base, family in find_bases(model):
+        rows = table_rows(base, family)
+        missing = [key for key in found["missing_keys"] if str(family.table) in key]
+        if missing or rows is None or len(rows) != rule.rows:
+            raise _unsafe(
+                "the position table is not the one that the rule was made for",
+                f"missing {missing[:3]}, {0 if rows is None else len(rows)} rows for {rule.rows} in {root.name}",
+            )
+    return cast(PreTrainedModel, model)
+
+
+def _read_record(config: dict[str, Any], most: int, rule: Rule | None) -> dict[str, Any]:
     record = config.get(KEY)
     if not str(config.get("model_type", "")).startswith(PREFIX) or not isinstance(record, dict):
         raise SwapRefused(
@@ -91,6 +130,8 @@ def _read_record(config: dict[str, Any], most: int) -> dict[str, Any]:
             got=f"model_type {config.get('model_type')!r}",
             fix="load it with transformers, then swap",
         )
+    if rule is not None and "encoding" not in record:
+        return record
     parts = record.get("parts")
     usable = {
         "encoding": isinstance(record.get("encoding"), str),

@@ -7,9 +7,7 @@ from transformers import PreTrainedModel
 from milepost.errors import SwapRefused, UnknownFamily
 from milepost.models.family import Family
 from milepost.models.rows import REFUSED, ROWS
-
-PREFIX = "milepost_"
-"""What the model type of a swapped model begins with, so that stock ``AutoModel`` refuses its folder."""
+from milepost.tables import PREFIX
 
 
 def families() -> dict[str, tuple[Family, ...]]:

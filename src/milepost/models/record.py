@@ -8,9 +8,9 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from milepost.errors import SwapRefused
-from milepost.models.families import PREFIX
+from milepost.tables import PREFIX
+from milepost.tables import RECORD as KEY
 
-KEY = "milepost"
 ROPE = "rope_parameters"
 _CLASSES: dict[type[PretrainedConfig], type[PretrainedConfig]] = {}
 

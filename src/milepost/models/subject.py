@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from milepost.errors import MilepostError
-from milepost.models.families import PREFIX
-from milepost.tables import recognise
+from milepost.tables import PREFIX, recognise
 
 _TEXT_ROLES = ("text", "encoder", "decoder")
 _FIRST_POSITIONS = (0, 1, 2)

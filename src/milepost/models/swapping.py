@@ -16,12 +16,13 @@ from milepost.encodings import Encoding, Geometry, LearnedPositions, build, cano
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
 from milepost.models.calls import STATE, State, clear_vectors, hand_positions, parameter_names
-from milepost.models.families import PREFIX, find_bases
+from milepost.models.families import find_bases
 from milepost.models.family import Family
 from milepost.models.measuring import find_table, geometries, table_rows, table_weight
 from milepost.models.record import KEY, ROPE, swapped_class
 from milepost.models.slot import ParameterSlot, Silent, Slot
 from milepost.spec import Spec
+from milepost.tables import PREFIX
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 POSITIONS = ("mask", "stock")
@@ -73,6 +74,12 @@ def swap(
             "positions come from the mask or from the family",
             got=f"positions={positions!r}",
             fix="positions='mask' or positions='stock'",
+        )
+    if "rule" in (getattr(model.config, KEY, None) or {}):
+        raise SwapRefused(
+            "this model's positions find their rows by a rule, which a swap would leave in its record",
+            got=str(getattr(model.config, KEY)["rule"]),
+            fix="swap the model that it was made from",
         )
     measured = geometries(model)
     if isinstance(encoding, Encoding):

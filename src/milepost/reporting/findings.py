@@ -142,7 +142,10 @@ def describe_model(document: Mapping[str, Any]) -> str:
     """Where the tables come from, on one line."""
     family, kind = document["family"], document.get("model_type")
     named = f"family {family}" if family else "no family"
-    return f"{document['source']} · {named}{f', model type {kind}' if kind and kind != family else ''}"
+    text = f"{document['source']} · {named}{f', model type {kind}' if kind and kind != family else ''}"
+    if rule := document.get("position_rule"):
+        text += f" · {rule['to_length']:,} positions find {rule['rows']:,} rows by {rule['spec']}"
+    return text
 
 
 def describe_table(table: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -14,12 +14,15 @@ from milepost.tables.numbers import decode, encode
 from milepost.tables.reading import INDEX, read
 from milepost.tables.recognition import Match, recognise
 from milepost.tables.rows import COUNTS
+from milepost.tables.rule import PREFIX, RECORD, Rule, read_rule
 
 __all__ = [
     "COUNTS",
     "FAMILIES",
     "INDEX",
     "MAX_HEADER_BYTES",
+    "PREFIX",
+    "RECORD",
     "Checkpoint",
     "Family",
     "Folder",
@@ -28,6 +31,7 @@ __all__ = [
     "Match",
     "Part",
     "PositionTable",
+    "Rule",
     "TableForm",
     "TensorEntry",
     "decode",
@@ -38,5 +42,6 @@ __all__ = [
     "parse_json",
     "read",
     "read_header",
+    "read_rule",
     "recognise",
 ]

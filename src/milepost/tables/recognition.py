@@ -12,6 +12,7 @@ from typing import Any
 from milepost.errors import DataError, UnknownFamily
 from milepost.tables.families import FAMILIES, family_of
 from milepost.tables.forms import Family, Offset, Part, TableForm
+from milepost.tables.rule import PREFIX, RECORD, read_rule
 
 _BESIDE_THE_SEQUENCE = frozenset({"layout", "time", "entity"})
 
@@ -82,6 +83,7 @@ def recognise(config: Mapping[str, Any], keys: Collection[str]) -> tuple[Family 
     Raises:
         UnknownFamily: MP120, for a family that has no row here, or whose table is not among the tensors.
     """
+    installed = _is_installed(config)
     config = _translate(config, keys)
     model_type = config.get("model_type")
     if model_type is None:
@@ -91,6 +93,7 @@ def recognise(config: Mapping[str, Any], keys: Collection[str]) -> tuple[Family 
         raise unknown(f"model_type {ascii(model_type)[:80]}", "its model_type among the known families", keys)
     matches: list[Match] = []
     order = _search(family, config, keys, "", matches)
+    matches = [_as_encoding(match) for match in matches] if installed else matches
     if not matches and order == "learned":
         wanted = ", ".join(f"*{form.suffix}" for form in family.tables) or "the tables of its parts"
         raise unknown(f"family {family.name} without its table", wanted, keys)
@@ -197,8 +200,32 @@ def _recognise_alone(keys: Collection[str]) -> tuple[Family | None, str, list[Ma
     )
 
 
+def _is_installed(config: Mapping[str, Any]) -> bool:
+    """Whether a model with a position rule was saved from memory: its table is then that of an encoding."""
+    return read_rule(config) is not None and "encoding" in config[RECORD]
+
+
+def _as_encoding(match: Match) -> Match:
+    """The match of the encoding that stands in a table's place; it has no rows before position 0."""
+    form = match.form
+    half = form.suffix.partition(".")[0]
+    suffix = f"{half}.{RECORD}.weight" if half in ("encoder", "decoder") else f"{RECORD}.weight"
+    extra = match._resolve(form.extra_rows) - match.first_row()
+    form = replace(form, suffix=suffix, extra_rows=extra, first_row=0, padding_row=None)
+    return replace(match, key=match.key.removesuffix(match.form.suffix) + suffix, form=form)
+
+
 def _translate(config: Mapping[str, Any], keys: Collection[str]) -> Mapping[str, Any]:
-    """The configurations of timm and open_clip in the words used here; any other as it is."""
+    """The configurations of Milepost, timm and open_clip in the words used here; any other as it is."""
+    written = config.get("model_type")
+    if isinstance(written, str) and written.startswith(PREFIX):
+        if read_rule(config) is None:
+            raise UnknownFamily(
+                "the position encoding of this model was swapped, so its family says nothing of its tables",
+                got=f"model_type {ascii(written)[:80]}",
+                fix="take the model as it was before, or milepost.load(FOLDER)",
+            )
+        return {**config, "model_type": written.removeprefix(PREFIX)}
     architecture, pretrained = config.get("architecture"), config.get("pretrained_cfg")
     if "model_type" not in config and isinstance(architecture, str) and isinstance(pretrained, dict):
         patch = re.match(r"(?:vit|deit)\w*?_patch(\d{1,3})(?:_|$)", architecture)

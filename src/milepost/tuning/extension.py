@@ -27,7 +27,7 @@ def extend(
     tensor: str | None = None,
     first_row: int | None = None,
 ) -> dict[str, Any]:
-    """Make a new checkpoint with another number of positions, in a folder that stock loaders read.
+    """Make a new checkpoint with another number of positions, in a folder that stock loaders read (but for position rules: ``milepost.load`` does).
 
     Everything in which a length lives changes together: the table and those that share its length, stored buffers, the
     configuration in the family's own words, the limits of tokenizer, generation and preprocessing, and the sizes in the

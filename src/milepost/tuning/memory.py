@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from milepost import __version__
 from milepost.errors import ExtendRefused
 from milepost.extension.applying import SCHEMA_VERSION
 from milepost.extension.buffers import Growth, plan_buffers, refuse_quantised
-from milepost.extension.documents import shown_size
+from milepost.extension.documents import plan_record, shown_size
 from milepost.extension.method import Method
 from milepost.extension.plan import read_size
 from milepost.extension.rows import extend_rows
 from milepost.extension.target import Target, choose_target
 from milepost.extension.weights import Fresh
-from milepost.tables import Checkpoint, TensorEntry, encode, recognise
+from milepost.models.ruled import install_rule
+from milepost.tables import RECORD, Checkpoint, Rule, TensorEntry, encode, recognise
 from milepost.tables.rows import build_table
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def extend_in_memory(
         ExtendRefused: MP123, for images and for what a file would be refused for. MilepostError: as ``plan_extension``.
     """
     held = dict(model.named_parameters()) | dict(model.named_buffers())
-    checkpoint = _checkpoint(model, held)
+    checkpoint = read_memory(model, held)
     target = choose_target(checkpoint, read_size(to), method, tensor)
     if target.is_image:
         raise ExtendRefused(
@@ -64,6 +66,8 @@ def extend_in_memory(
             got=type(model).__name__,
             fix="save the model, then milepost extend FOLDER --to PIXELS",
         )
+    if target.method.position_rule:
+        return _install_rule(model, checkpoint, target)
     fresh: dict[str, Fresh] = {}
     for (table, match), length in zip(target.tables, target.grids, strict=True):
         refuse_quantised(checkpoint, table)
@@ -82,7 +86,15 @@ def extend_in_memory(
     return _describe(model, checkpoint, target, made)
 
 
-def _checkpoint(model: PreTrainedModel, held: Mapping[str, Tensor]) -> Checkpoint:
+def _install_rule(model: PreTrainedModel, checkpoint: Checkpoint, target: Target) -> dict[str, Any]:
+    """A rule changes no table: the model is one that ``milepost.load`` would make of its folder."""
+    old = checkpoint.config.get(RECORD)
+    record = plan_record(old, target)
+    install_rule(model, Rule(**record["rule"]), record)
+    return _describe(model, checkpoint, replace(target, fields=(((RECORD,), old, record),)), {})
+
+
+def read_memory(model: PreTrainedModel, held: Mapping[str, Tensor]) -> Checkpoint:
     """The model as reading its files would show it."""
     tensors = {
         key: TensorEntry(_DTYPES.get(value.dtype, str(value.dtype)), tuple(value.shape), key, 0, value.nbytes)

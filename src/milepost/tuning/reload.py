@@ -9,11 +9,15 @@ import inspect
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor
+
+from milepost.models import load
+from milepost.tables import PREFIX
 
 _SHORT = 8  # tokens for the side that is not measured
 
@@ -26,7 +30,7 @@ def measure(task: dict[str, Any]) -> list[dict[str, str]]:
     except Exception as error:  # transformers raises anything for what does not fit
         return [_check("reload", "failed", _brief(error))]
     keys = {
-        name: sorted(_names(new_info[name]) - _names(old_info[name]))
+        name: sorted(_names(new_info.get(name, ())) - _names(old_info[name]))
         for name in ("missing_keys", "mismatched_keys", "unexpected_keys")
     }
     if wrong := {name: found[:4] for name, found in keys.items() if found}:
@@ -66,16 +70,24 @@ def _compare(old: Any, new: Any, task: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _load(folder: str) -> tuple[Any, dict[str, Any]]:
+    kind = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if str(kind).startswith(PREFIX):  # refused by transformers on purpose
+        return _apart(load(folder, dtype=torch.float32)), {}
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     named: Any = getattr(transformers, (config.architectures or [""])[0], None)
-    kind = named if hasattr(named, "from_pretrained") else transformers.AutoModel
-    model, info = kind.from_pretrained(
+    cls = named if hasattr(named, "from_pretrained") else transformers.AutoModel
+    model, info = cls.from_pretrained(
         folder, output_loading_info=True, local_files_only=True, dtype=torch.float32
     )
+    return _apart(model.eval()), info
+
+
+def _apart(model: Any) -> Any:
+    """The model with each weight where memory is aligned."""
     for parameter in model.parameters():
         # a file's tensors may start anywhere, and matrix products differ in the last bit by where they start
         parameter.data = parameter.data.clone()
-    return model.eval(), info
+    return model
 
 
 def _names(keys: Any) -> set[str]:

@@ -255,7 +255,7 @@ def _sandwich(s: Sizes, o: Options, n: int) -> Work:
 
 
 _WORDS = {
-    "past": ("error", "clamp", "tile"),
+    "past": ("error", "clamp", "tile", "group"),
     "scaling": ("none", "linear", "ntk", "yarn"),
     "variant": ("log", "power"),
 }

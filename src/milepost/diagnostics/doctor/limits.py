@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from milepost.diagnostics.doctor.case import Case, Limit, count, dig, place
-from milepost.tables import PositionTable
+from milepost.tables import RECORD, PositionTable, read_rule
 
 TOKENIZER = "tokenizer_config.json"
 TOKENIZER_DATA = "tokenizer.json"
 SENTENCE = "sentence_bert_config.json"
 GENERATION = "generation_config.json"
-RECORD = "milepost"
-"""The object in ``config.json`` where Milepost keeps ``trained_length`` and ``tuned_length``."""
 
 
 def measure_limits(case: Case) -> dict[str, Limit]:
@@ -60,6 +58,9 @@ def _of_table(case: Case, table: PositionTable | None) -> dict[str, Limit]:
     where = f"{_file_of(case, table)}: {table.key}"
     positions = table.usable_length
     note = f"positions start at row {table.first_row}" if table.first_row else ""
+    if (rule := read_rule(case.checkpoint.config)) is not None:
+        note = f"{positions} rows, which positions find by {rule.spec}"
+        positions = max(positions, rule.to_length)
     configured = Limit(None, "", "the configuration does not say")
     if table.length_field and case.config_file:
         path = table.length_field.split(".")
