@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from torch import nn
 from milepost.comparison.building import build_model, find_encoding
 from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder
+from milepost.comparison.memory import peak_memory_bytes, reset_peak_memory
 from milepost.comparison.training import Trained, train
 from milepost.encodings import Encoding
 from milepost.errors import DataError
@@ -40,7 +39,7 @@ def run_trial(
     task = load_task(trial)
     record = folder.read_record(trial)
     if record is None:
-        _reset_peak_memory()
+        reset_peak_memory()
         trained = train(trial, task, device, on_step)
         model = trained.model
         record = _record(trial, task, trained)
@@ -88,7 +87,7 @@ def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
             * trial.design.training.batch
             * task.positions(trial.design.train_length)
             / trained.seconds,
-            "peak_memory_bytes": _peak_memory_bytes(),
+            "peak_memory_bytes": peak_memory_bytes(),
         },
     }
 
@@ -139,19 +138,3 @@ def _reload(trial: Trial, task: Task, folder: RunFolder, sha256: str) -> nn.Modu
         for name, parameter in model.named_parameters():
             parameter.copy_(stored[name])
     return model.eval()
-
-
-def _reset_peak_memory() -> None:
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark begins anew
-
-
-def _peak_memory_bytes() -> int:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        import resource  # absent on Windows
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
