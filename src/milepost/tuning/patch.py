@@ -1,0 +1,288 @@
+"""Trained rows in a small file of their own, to be put on the model that they were trained for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from milepost import __version__
+from milepost.errors import DataError, OptionError, PatchRefused
+from milepost.extension.plan import refuse_place
+from milepost.extension.proofs import Check
+from milepost.extension.source import Source, find_source
+from milepost.extension.staging import scratch
+from milepost.extension.weights import digest
+from milepost.files import durable
+from milepost.tables import Checkpoint, Folder, PositionTable, encode, parse_json, read
+from milepost.tuning.extension import extend
+from milepost.tuning.saving import save_model
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from transformers import PreTrainedModel
+
+SCHEMA_VERSION: Final = 1
+_FORMAT: Final = "milepost table patch 1"
+_ROWS: Final = "rows"
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Trained rows, and what they belong to.
+
+    Attributes:
+        key: of the table, as in the model's file.
+        rows: ``(length - begin, dim)``, float32 or float64; values that the stored format has.
+        dtype: of the table, in the words of safetensors.
+        begin: the position of the first of them; the base model has the rows before it.
+        length: usable positions of the table with them.
+        method: how a shorter base model is extended before the rows are put on it.
+        record: what goes into the configuration.
+        base_rows: SHA-256 of the stored rows before the patch, reserved ones included.
+        base_tensors: shape and SHA-256 of every other floating-point tensor of the base model.
+    """
+
+    key: str
+    rows: Float[np.ndarray, "tuned dim"]
+    dtype: str
+    begin: int
+    length: int
+    method: str
+    record: Mapping[str, Any]
+    base_rows: str
+    base_tensors: Mapping[str, tuple[list[int], str]]
+
+    def write(self, path: Path) -> None:
+        """Write it as safetensors; it appears whole or not at all."""
+        data = encode(self.rows, self.dtype)
+        facts = {
+            "key": self.key, "begin": self.begin, "length": self.length, "method": self.method,
+            "record": self.record, "base_rows": self.base_rows, "base_tensors": self.base_tensors,
+            "milepost_version": __version__,
+        }  # fmt: skip
+        metadata = {"format": _FORMAT, "patch": json.dumps(facts)}
+        entry = {"dtype": self.dtype, "shape": list(self.rows.shape), "data_offsets": [0, len(data)]}
+        text = json.dumps({"__metadata__": metadata, _ROWS: entry}).encode()
+        text += b" " * (-len(text) % 8)
+        with durable(path) as beside:
+            beside.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Patch:
+        """Read a patch.
+
+        Raises:
+            DataError: MP110, no patch. UnsafeFile: MP130, a malformed file.
+        """
+        found = read(path, tensor=_ROWS, first_row=0) if Path(path).suffix == ".safetensors" else None
+        if found is None or found.metadata.get("format") != _FORMAT:
+            raise DataError(
+                "this is no table patch",
+                got=ascii(os.fspath(path))[:200],
+                fix="milepost tune --save patch makes one",
+            )
+        facts = parse_json(found.metadata["patch"].encode(), "the patch's metadata")
+        table = found.table()
+        try:
+            made = cls(
+                **{name: facts[name] for name in ("key", "begin", "length", "method", "record", "base_rows", "base_tensors")},
+                rows=table.rows, dtype=table.dtype,
+            )  # fmt: skip
+            fits = made.begin >= 0 and made.length - made.begin == len(made.rows)
+        except (KeyError, TypeError) as error:
+            raise _malformed(str(error)) from None
+        if not fits:
+            raise _malformed(f"{len(made.rows)} rows for positions {made.begin} to {made.length}")
+        return made
+
+
+def _malformed(got: str) -> DataError:
+    return DataError("the patch's metadata cannot be used", got=ascii(got)[:120], fix="get the file again")
+
+
+def make_patch(
+    source: Source,
+    checkpoint: Checkpoint,
+    table: PositionTable,
+    rows: Float[np.ndarray, "rows dim"],
+    *,
+    begin: int,
+    method: str,
+    record: Mapping[str, Any],
+) -> Patch:
+    """The patch that turns a model, or the one that it was extended from, into one with these rows.
+
+    Args:
+        source: the files of the model that was trained.
+        checkpoint: what was read of it.
+        table: as it was before.
+        rows: the whole table as trained.
+        begin: the first position whose row goes into the patch: all before it are the base model's.
+        method: by which the model was extended.
+        record: for the configuration.
+    """
+    first = table.first_row + begin
+    return Patch(
+        table.key, rows[first:], table.dtype, begin, table.usable_length, method, dict(record), _hash_rows(table, first),
+        hash_tensors(checkpoint, source.folder, table.key),
+    )  # fmt: skip
+
+
+def _hash_rows(table: PositionTable, rows: int) -> str:
+    return hashlib.sha256(encode(table.rows[:rows], table.dtype)).hexdigest()
+
+
+def hash_tensors(checkpoint: Checkpoint, path: Path, key: str) -> dict[str, tuple[list[int], str]]:
+    """Shape and hash of every floating-point tensor but the table; memory does not grow with the model."""
+    found = {}
+    with Folder(path) as folder:
+        for name in dict.fromkeys(entry.file for entry in checkpoint.tensors.values()):
+            descriptor = os.open(folder.path_of(name), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            try:
+                for other, entry in checkpoint.tensors.items():
+                    if entry.file == name and other != key and entry.dtype.startswith(("F", "BF")):
+                        found[other] = list(entry.shape), digest(descriptor, entry.begin, entry.end).hex()
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def apply_patch(
+    model: str | os.PathLike[str] | PreTrainedModel,
+    patch: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str] | None = None,
+) -> dict[str, Any]:
+    """Put trained rows on the model that they were trained for, or on the shorter one that it was extended from.
+
+    Guarantee: the base model is only read, and it is the right one: its rows before the patch and all its other
+    floating-point tensors have the hashes that the patch states. The output is that of ``milepost tune --save model``,
+    tensor for tensor, and appears whole or not at all.
+
+    Args:
+        model: a folder, or a text model of transformers in memory, which is changed in place. In memory, where classes add and
+            drop heads, the rows of the table are checked, and those tensors that it has.
+        patch: the file.
+        out: the folder to be made; ``NAME-LENGTH`` in the current one without it. Not for models in memory.
+
+    Returns:
+        The document of ``schemas/patch.json``.
+
+    Raises:
+        PatchRefused: MP125, a patch for another model; nothing is written, and the model is as it was.
+        DataError: MP110, no patch. FolderError: MP107, an output that cannot be made.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     apply_patch(folder, f"{folder}/config.json")
+    Traceback (most recent call last):
+    milepost.errors.DataError: [MP110] this is no table patch
+      got: '...config.json'
+      fix: milepost tune --save patch makes one
+    """
+    held = Patch.read(patch)
+    if not isinstance(model, str | os.PathLike):
+        from milepost.tuning.memory_patch import patch_in_memory
+
+        if out is not None:
+            raise OptionError("a model in memory is changed in place", got="out", fix="leave it out")
+        return patch_in_memory(model, held)
+    source = find_source(model, None)
+    output = Path(out) if out is not None else Path(f"{source.title.rpartition('/')[2]}-{held.length}")
+    refuse_place(output, source)
+    table = _require_base(held, read(source.folder), source.folder)
+    if table.usable_length < held.length:
+        with scratch(output) as beside:
+            longer = beside / source.root.name
+            extend(
+                source.root, to=held.length, method=held.method, out=longer, tensor=held.key, verify="none"
+            )
+            checks = _put(find_source(longer, None), held, output)
+    else:
+        checks = _put(source, held, output)
+    return {
+        "schema_version": SCHEMA_VERSION, "source": os.fspath(model), "patch": os.fspath(patch), "output": os.fspath(output),
+        "key": held.key, "from_length": table.usable_length, "to_length": held.length, "first_position": held.begin,
+        "milepost_version": __version__, "checks": [check.document() for check in checks],
+    }  # fmt: skip
+
+
+def _put(source: Source, patch: Patch, out: Path) -> list[Check]:
+    """Write a model whose table is as long as the patch says, with the patch's rows."""
+    table = read(source.folder).table(patch.key)
+    begin = table.first_row + patch.begin
+    rows = np.concatenate([table.rows[:begin], patch.rows])
+    section = describe_tuning(patch.record)
+    return save_model(source, patch.key, rows, begin=begin, record=patch.record, section=section, out=out)
+
+
+def _require_base(patch: Patch, checkpoint: Checkpoint, folder: Path) -> PositionTable:
+    """The table of the model, if it is the one that the patch is for."""
+    table = next((one for one in checkpoint.tables if one.key == patch.key), None)
+    if table is None:
+        raise refused(f"no table {patch.key!a} in the model")
+    require_rows(patch, table)
+    had = hash_tensors(checkpoint, folder, patch.key)
+    for name, (shape, found) in patch.base_tensors.items():
+        mine = had.get(name)
+        if mine is None or (mine[0] == list(shape) and mine[1] != found):
+            raise refused(f"{name!a} is {'missing' if mine is None else 'another'}")
+        grew = table.usable_length < patch.length and len(table.rows) in mine[0]
+        if mine[0] != list(shape) and not grew:  # a buffer of the table's length is another in a longer model
+            raise refused(f"{name!a} has shape {mine[0]}, not {list(shape)}")
+    return table
+
+
+def require_rows(patch: Patch, table: PositionTable) -> None:
+    """Refuse a table that is not the one that the patch continues.
+
+    Raises:
+        PatchRefused: MP125.
+    """
+    if table.dtype != patch.dtype or table.rows.shape[1] != patch.rows.shape[1]:
+        raise refused(
+            f"a table of {table.dtype} x {table.rows.shape[1]}, not {patch.dtype} x {patch.rows.shape[1]}"
+        )
+    if not patch.begin <= table.usable_length <= patch.length:
+        raise refused(
+            f"{table.usable_length} positions, where the patch goes from {patch.begin} to {patch.length}"
+        )
+    if _hash_rows(table, table.first_row + patch.begin) != patch.base_rows:
+        raise refused(f"rows of positions 0 to {patch.begin - 1} in {table.key!a} are others")
+
+
+def refused(got: str) -> PatchRefused:
+    """The error for a patch of another model."""
+    return PatchRefused(
+        "the patch is for another model",
+        got=got,
+        fix="give the model that was tuned, or the one that it was extended from",
+    )
+
+
+def describe_tuning(record: Mapping[str, Any]) -> str:
+    """The section of a tuned model's card."""
+    tuning = record["tuning"]
+    return "\n".join(
+        [
+            f"## Position table tuned from position {tuning['first_position']:,} on",
+            "",
+            "Where it says above that rows have not been trained, this is newer.",
+            "",
+            "| | |",
+            "|---|---|",
+            f"| objective | {tuning['objective']} |",
+            f"| steps | {tuning['steps']:,} of {tuning['batch']:,} windows |",
+            f"| window | {tuning['window']:,} positions: relations over more were not trained |",
+            f"| made with | milepost {tuning['version']} |",
+            "",
+            "Rows before, and all other tensors, are the same bytes as they were.",
+        ]
+    )

@@ -1,0 +1,198 @@
+"""The verb ``tune``: train the rows of a position table, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from milepost import __version__
+from milepost.errors import FolderError, OptionError
+from milepost.extension import build_method
+from milepost.files import durable
+from milepost.tables import decode, encode, parse_json
+from milepost.tuning.gains import Gauge, measure_gains
+from milepost.tuning.job import Aim, Job, plan_job
+from milepost.tuning.patch import Patch, describe_tuning, make_patch
+from milepost.tuning.recovery import Recipe, Recovered, recover
+from milepost.tuning.rows import find_parameter
+from milepost.tuning.saving import save_model
+
+SCHEMA_VERSION: Final = 1
+SAVE: Final = ("model", "patch")
+PATCH: Final = "patch.safetensors"
+_DESIGN, _RESULT, _MODEL = "design.json", "result.json", "model"
+
+OnProgress = Callable[[str, int, int, float | None], None]
+
+
+def tune(
+    model: str | os.PathLike[str],
+    data: str,
+    *,
+    aim: Aim | None = None,
+    recipe: Recipe | None = None,
+    out: str | os.PathLike[str] | None = None,
+    save: str = "model",
+    dry_run: bool = False,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Train the rows of a model's position table, with all else frozen, and say what that gained on held-out documents.
+
+    Windows of the length that the model knows are laid at random offsets, so a long table trains in the memory of a short one.
+    That trains what a window can show: how each row goes with the rows up to a window away, not relations over more.
+    Language models learn from their own head; embedding models are taught by themselves: the hidden states of a window anywhere
+    shall be those of the same window at the front.
+
+    Guarantee: rows that are not trained, reserved ones among them, and all other tensors are the same bytes afterwards. A run
+    that is killed at any moment is continued by the same call, to the same bytes on the same machine and versions. Documents that
+    decide when to stop, and those that are reported on, are whole ones, chosen by their hash, and never trained on.
+
+    Args:
+        model: a folder or a Hub id. Only read.
+        data: what ``milepost.tasks.read_text`` takes.
+        aim: which rows, by what objective, on what device.
+        recipe: how to train.
+        out: the run folder; ``milepost-runs/tune-HASH`` without it. It gets the state, ``result.json``, ``patch.safetensors``
+            and, with ``save="model"``, the folder ``model``.
+        save: ``model`` or ``patch``.
+        dry_run: say what would be trained on what; nothing is written.
+        on_progress: called with what is done (``train`` or ``measure``), how far, of how much, and the last loss.
+
+    Returns:
+        The document of ``schemas/tune.json``; ``helped`` says whether a gain was shown.
+
+    Raises:
+        OptionError: MP105. ModelError: MP124, a model that cannot be trained so. DataError: MP110, too few or too short documents.
+        FolderError: MP107, a run folder of another design. TrialFailed: MP140, a loss that is no number.
+        MilepostError: what reading model and data raises.
+
+    >>> tune("no-such-model", "builtin:python-docs", aim=Aim(rows="some"))
+    Traceback (most recent call last):
+    milepost.errors.OptionError: [MP105] rows takes one of its words
+      got: 'some'
+      fix: one of: new, all
+    """
+    if save not in SAVE:
+        raise OptionError(
+            "save takes one of its words", got=ascii(save)[:80], fix=f"one of: {', '.join(SAVE)}"
+        )
+    job = plan_job(model, data, aim or Aim(), recipe or Recipe())
+    name = hashlib.sha256(json.dumps(job.identity, sort_keys=True).encode()).hexdigest()[:12]
+    folder = Path(out) if out is not None else Path("milepost-runs") / f"tune-{name}"
+    head = {
+        "schema_version": SCHEMA_VERSION, "source": job.model, "data": job.data, "output": os.fspath(folder),
+        "family": job.checkpoint.family.name if job.checkpoint.family else None, "written": not dry_run,
+        "design": dict(job.identity), "documents": job.split.counts(), "milepost_version": __version__,
+    }  # fmt: skip
+    _check_folder(folder, job.identity)
+    if dry_run:
+        return head
+    _write(folder / _DESIGN, job.identity)
+    if not (folder / _RESULT).exists():
+        _write(folder / _RESULT, _work(job, folder, on_progress or (lambda *_: None)))
+    body = _read(folder / _RESULT)
+    if save == "model" and body["saved"] and not (folder / _MODEL).exists():
+        body["checks"], body["saved"] = _save_model(job, folder), [PATCH, _MODEL]
+        _write(folder / _RESULT, body)
+    return head | body
+
+
+def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse a folder of another design, or one that holds anything else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / _DESIGN).is_file():
+        raise FolderError(
+            "the output is no folder of a run", got=ascii(str(folder)), fix="give a new or empty folder"
+        )
+    held = _read(folder / _DESIGN)
+    differences = [
+        f"{name}: {held.get(name)} there, {identity.get(name)} here"
+        for name in sorted({*held, *identity})
+        if held.get(name) != identity.get(name)
+    ]
+    if differences:
+        raise FolderError(
+            "the output folder holds another design",
+            got=ascii("; ".join(differences))[:600],
+            fix="give another --out, or the options of that design",
+        )
+
+
+def _work(job: Job, folder: Path, on_progress: OnProgress) -> dict[str, Any]:
+    """Train, write the patch, measure."""
+    before = torch.from_numpy(job.table.rows).float()
+    steps = job.recipe.steps
+    found = recover(
+        job.subject, job.table.key, before, job.span, job.recipe, first_row=job.table.first_row, train=job.split.train,
+        stop=job.split.stop, folder=folder, on_step=lambda step, loss: on_progress("train", step, steps, loss),
+    )  # fmt: skip
+    after = _stored(found.rows.numpy(), job.table.dtype)
+    progress = found.progress
+    if progress.best_step:
+        _make_patch(job, after, found).write(folder / PATCH)
+    name = find_parameter(job.subject.model, job.table.key, before)
+    gauge = Gauge(job.subject, name, before, job.table.first_row, job.span, job.trained)
+    gains = measure_gains(
+        gauge,
+        torch.from_numpy(after),
+        job.split.report,
+        lambda done, of: on_progress("measure", done, of, None),
+    )
+    return {
+        "training": {
+            "steps": progress.step, "best_step": progress.best_step, "ended": "early" if progress.step < steps else "all steps",
+            "history": [{"step": step, "loss": loss} for step, loss in progress.history],
+        },
+        "gains": gains, "helped": gains[0]["verdict"] == "better", "saved": [PATCH] if progress.best_step else [], "checks": [],
+    }  # fmt: skip
+
+
+def _stored(rows: np.ndarray, dtype: str) -> np.ndarray:
+    """Rows as the file's format will hold them: what is measured is what is saved."""
+    return decode(encode(rows, dtype), dtype).reshape(rows.shape).astype(np.float32)
+
+
+def _make_patch(job: Job, rows: np.ndarray, found: Recovered) -> Patch:
+    """The patch; where the method of extension changed old rows too, it holds them all, and fits the original as well."""
+    met = np.flatnonzero(found.counts == 0)
+    first = max(job.span.begin, 0)
+    covered = first + int(met[0]) if len(met) else job.span.length
+    tuning = {
+        "objective": job.subject.kind, "first_position": job.span.begin, "window": job.span.window,
+        "steps": found.progress.best_step, "batch": job.recipe.batch, "version": __version__,
+    }  # fmt: skip
+    lengths = max(covered, job.trained)
+    record = {"trained_length": lengths, "tuned_length": lengths, "tuning": tuning}
+    method = job.method or "tile"
+    begin = job.span.begin if job.method is None or build_method(job.method).keeps_old_rows else 0
+    return make_patch(job.source, job.checkpoint, job.table, rows, begin=begin, method=method, record=record)
+
+
+def _save_model(job: Job, folder: Path) -> list[dict[str, Any]]:
+    """The whole model, with the rows of the patch that was written."""
+    patch = Patch.read(folder / PATCH)
+    first = job.table.first_row
+    rows = job.table.rows.copy()
+    rows[first + patch.begin :] = patch.rows
+    checks = save_model(
+        job.source, job.table.key, rows, begin=first + job.span.begin, record=patch.record,
+        section=describe_tuning(patch.record), out=folder / _MODEL,
+    )  # fmt: skip
+    return [check.document() for check in checks]
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with durable(path) as beside:
+        beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return parse_json(path.read_bytes(), path.name)
