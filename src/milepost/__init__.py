@@ -13,7 +13,9 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "LearnedPositions": "milepost.encodings",
     "MilepostError": "milepost.errors",
+    "apply_patch": "milepost.tuning.patch",
     "check_positions": "milepost.models.checking",
+    "choose": "milepost.tuning.choosing",
     "compare": "milepost.comparison",
     "cost": "milepost.diagnostics.cost",
     "doctor": "milepost.diagnostics.doctor",
@@ -21,6 +23,7 @@ _PUBLIC = {
     "inspect": "milepost.diagnostics.inspection",
     "load": "milepost.models",
     "swap": "milepost.models",
+    "tune": "milepost.tuning.tune",
 }
 
 __all__ = sorted(["__version__", *_PUBLIC])
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
     from milepost.models import load as load
     from milepost.models import swap as swap
     from milepost.models.checking import check_positions as check_positions
+    from milepost.tuning.choosing import choose as choose
     from milepost.tuning.extension import extend as extend
+    from milepost.tuning.patch import apply_patch as apply_patch
+    from milepost.tuning.tune import tune as tune
 
 
 def __getattr__(name: str) -> object:

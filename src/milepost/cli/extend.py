@@ -114,7 +114,7 @@ def _choose(
 
     dry_run = options.pop("dry_run")
     # what stands in the way of the folder is said before the minutes of measuring
-    extend(model, **options | {"method": "tile"}, dry_run=True)
+    extend(model, **options, dry_run=True)
     measuring["header"] = not measuring.pop("no_header", False)
     shared = {name: options[name] for name in ("to", "revision", "tensor")}
     with StageProgress(quiet=quiet) as progress:

@@ -1,4 +1,4 @@
-"""Progress of trials: a bar with the time left on a terminal, a line a trial elsewhere."""
+"""Progress: a bar with the time left on a terminal, a line a trial or a stage elsewhere."""
 
 from __future__ import annotations
 
@@ -59,11 +59,7 @@ class TrialProgress:
         self._begin = time.monotonic()
 
     def _start_bar(self, steps: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        self._bar = _make_bar()
         self._bar.start()
         self._task = self._bar.add_task(self._headline(), total=steps)
 
@@ -84,3 +80,47 @@ class TrialProgress:
                 f"{self._headline()} · {seconds:4.0f} s · {trial.encoding}, seed {trial.seed}: {what}",
                 err=True,
             )
+
+
+class StageProgress:
+    """Shows stages of one work, each of as many steps: a bar on a terminal, a line a stage elsewhere.
+
+    Args:
+        quiet: show nothing.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._what = ""
+
+    def __enter__(self) -> StageProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, what: str, done: int, total: int) -> None:
+        """Take the news that ``done`` of ``total`` steps are done, the last of them in the stage ``what``."""
+        if self._quiet:
+            return
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = _make_bar()
+                self._bar.start()
+                self._task = self._bar.add_task("", total=total)
+            self._bar.update(self._task, completed=done, description=what)
+        elif what != self._what:
+            click.echo(f"{what} ({done - 1} of {total} readings done)", err=True)
+        self._what = what
+
+
+def _make_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 _PUBLIC = {
     "annotate": "milepost.reporting.findings",
     "plain": "milepost.reporting.summary",
+    "print_choose": "milepost.reporting.choose_terminal",
     "print_compare": "milepost.reporting.terminal",
     "print_cost": "milepost.reporting.cost_terminal",
     "print_doctor": "milepost.reporting.doctor_terminal",
     "print_extend": "milepost.reporting.extend_terminal",
     "print_inspect": "milepost.reporting.inspect_terminal",
+    "print_plan": "milepost.reporting.plan_terminal",
+    "print_patch": "milepost.reporting.tune_terminal",
+    "print_tune": "milepost.reporting.tune_terminal",
     "read_schema": "milepost.reporting.schemas",
     "render_compare_html": "milepost.reporting.page",
     "render_doctor_html": "milepost.reporting.page",
@@ -26,6 +30,7 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
+    from milepost.reporting.choose_terminal import print_choose as print_choose
     from milepost.reporting.cost_terminal import print_cost as print_cost
     from milepost.reporting.doctor_terminal import print_doctor as print_doctor
     from milepost.reporting.extend_terminal import print_extend as print_extend
@@ -35,9 +40,12 @@ if TYPE_CHECKING:
     from milepost.reporting.page import render_compare_html as render_compare_html
     from milepost.reporting.page import render_doctor_html as render_doctor_html
     from milepost.reporting.page import render_inspect_html as render_inspect_html
+    from milepost.reporting.plan_terminal import print_plan as print_plan
     from milepost.reporting.schemas import read_schema as read_schema
     from milepost.reporting.summary import plain as plain
     from milepost.reporting.terminal import print_compare as print_compare
+    from milepost.reporting.tune_terminal import print_patch as print_patch
+    from milepost.reporting.tune_terminal import print_tune as print_tune
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import logging
 
-from milepost.errors import ModelError, UnknownName
+from milepost.errors import ModelError, OptionError, UnknownName
 from milepost.extension.source import Source, find_source
 from milepost.tables import parse_json, read
 from milepost.tuning.objectives import KINDS, POOLINGS, Subject
@@ -26,6 +26,7 @@ _CLASSES: Mapping[str, str] = {
     "causal-lm": "AutoModelForCausalLM",
     "embedding": "AutoModel",
 }
+_HEADS = {"masked-lm": MODEL_FOR_MASKED_LM_MAPPING_NAMES, "causal-lm": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
 _STEPS = ("Transformer", "Pooling", "Normalize")
 _LEGACY_POOLINGS: Mapping[str, str] = {
     "pooling_mode_cls_token": "cls",
@@ -66,6 +67,7 @@ def load_subject(
     Raises:
         ModelError: MP124, images, encoder-decoder models, no tokenizer, no head, weights that do not load, or a
             pipeline that is more than a Transformer with pooling. UnknownName: MP104, no such objective.
+        OptionError: MP105, no such device.
         NoTable: MP122. MilepostError: what ``milepost.tables.read`` raises.
     """
     if objective is not None and objective not in KINDS:
@@ -87,6 +89,12 @@ def load_subject(
                 fix="choose a method with --method",
             )
         kind = objective or _kind_of(config, source)
+        if kind in _HEADS and config.model_type not in _HEADS[kind]:
+            raise ModelError(
+                f"this kind of model has no head for {kind}",
+                got=ascii(config.model_type),
+                fix=f"--objective with another of: {', '.join(KINDS)}",
+            )
         tokenizer = _load_tokenizer(source)
         loaded = _load_model(kind, source, dtype)
     prefix, suffix = _special_tokens(tokenizer)
@@ -95,7 +103,7 @@ def load_subject(
             "the tokenizer has no mask", got=type(tokenizer).__name__, fix="--objective embedding"
         )
     return Subject(
-        os.fspath(model), kind, loaded.to(device).eval(), tokenizer, table.usable_length, prefix,
+        os.fspath(model), kind, _move(loaded, device).eval(), tokenizer, table.usable_length, prefix,
         () if kind == "causal-lm" else suffix, tokenizer.mask_token_id,
         _pooling_of(source) if kind == "embedding" else None,
     )  # fmt: skip
@@ -104,8 +112,7 @@ def load_subject(
 def _kind_of(config: Any, source: Source) -> str:
     """What a model is measured by: its head, where it has one."""
     name = (config.architectures or [""])[0]
-    masked = MODEL_FOR_MASKED_LM_MAPPING_NAMES.get(config.model_type)
-    causal = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)
+    masked, causal = (_HEADS[kind].get(config.model_type) for kind in ("masked-lm", "causal-lm"))
     if any(member.name == "modules.json" for member in source.members):
         return "embedding"
     if masked and (name == masked or name.endswith("ForPreTraining")):
@@ -145,6 +152,17 @@ def _load_model(kind: str, source: Source, dtype: torch.dtype) -> Any:
             fix=f"--objective with another of: {', '.join(KINDS)}",
         )
     return model
+
+
+def _move(model: Any, device: torch.device | str) -> Any:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch raises either for what is not there
+        raise OptionError(
+            "the model cannot be put on this device",
+            got=ascii(f"{device}: {str(error).splitlines()[0]}")[:200],
+            fix="--device cpu, or another that has room",
+        ) from None
 
 
 def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

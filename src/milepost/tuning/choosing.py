@@ -1,0 +1,273 @@
+"""Which method of extension suits a model and its documents: each is measured, none is trained, nothing is written."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from milepost import __version__
+from milepost.errors import DataError, MilepostError, MissingExtra, ModelError, OptionError
+from milepost.extension import Method, build_method
+from milepost.extension.plan import read_size
+from milepost.spec import parse_specs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from milepost.tasks import TextSource
+    from milepost.tuning.objectives import Subject
+    from milepost.tuning.readings import Metric, Outcome, Reading, Text
+
+SCHEMA_VERSION: Final = 1
+FEWEST_DOCUMENTS: Final = 3
+CANDIDATES: Final = (
+    "tile",
+    "hierarchical(alpha=0.05)",
+    "hierarchical(alpha=0.1)",
+    "hierarchical(alpha=0.2)",
+    "hierarchical",
+    "linear",
+    "cubic",
+    "keep",
+    "right",
+    "reflect",
+    "mean",
+    "sinusoid-fit",
+    "group",
+)
+"""All methods for text but those that are a start for training, and ``recur``, which reads the rows that ``tile`` copies."""
+
+
+def choose(
+    model: str | os.PathLike[str],
+    data: str,
+    *,
+    to: int | str,
+    candidates: Sequence[str] | str | None = None,
+    documents: int = 50,
+    text_column: str | None = None,
+    header: bool = True,
+    objective: str | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    revision: str | None = None,
+    tensor: str | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Measure methods of extension on documents, without training, and recommend one or none.
+
+    Every candidate is applied to the model in memory and asked the same of the same documents: of language models the loss by
+    position, of embedding models which document a passage finds. They are held against the model as it is.
+
+    Guarantee: nothing is written, no code of the folder is run. The same arguments give the same numbers on the same machine.
+    A method is recommended only where it is shown to be better by paired 95 % intervals over documents, corrected for the
+    number of candidates, and not shown to be worse on inputs within the old length.
+
+    Args:
+        model: a folder or a Hub id of a text model.
+        data: what ``milepost.tasks.read_text`` reads. Documents that the model can read already are left out.
+        to: usable positions wanted. Longer documents are cut there.
+        candidates: spec strings of methods, in a list or comma separated; without it those of ``CANDIDATES``.
+        documents: how many are measured at most; drawn by ``seed``.
+        text_column: name of the texts' column, or its index from 0.
+        header: whether the first row of a table names its columns.
+        objective: ``masked-lm``, ``causal-lm`` or ``embedding``; found in the folder without it.
+        seed: of documents, masks and passages.
+        device: a torch device.
+        revision: of a Hub id.
+        tensor: the key of the table, where several could be meant.
+        on_progress: told what is read, and how many of how many documents were.
+
+    Returns:
+        The document of ``schemas/choose.json``: ``candidates`` with their metrics, ``recommendation`` and more.
+
+    Raises:
+        DataError: MP110, fewer than three documents that are longer than the model. OptionError: MP105.
+        MissingExtra: MP106. ModelError: MP124, a model that cannot be measured. UnknownName: MP104. SpecError: MP103.
+        MilepostError: what ``milepost.tables.read`` raises.
+    """
+    for module in ("torch", "transformers"):
+        if find_spec(module) is None:
+            raise MissingExtra.of("torch", module)
+    if documents < FEWEST_DOCUMENTS:
+        raise OptionError(
+            "an interval takes three documents",
+            got=f"{documents} wanted",
+            fix="--documents 50, or leave it out",
+        )
+    methods = _build(candidates)
+    length = read_size(to)
+    if not isinstance(length, int):
+        raise ModelError("images cannot be measured yet", got=f"{to}", fix="choose a method with --method")
+    from milepost.tasks import read_text
+    from milepost.tuning.loading import load_subject
+    from milepost.tuning.readings import LossReading, PassageReading
+    from milepost.tuning.ruling import compare_outcomes, recommend
+
+    source = read_text(data, text_column, header=header)
+    subject = load_subject(model, objective=objective, revision=revision, tensor=tensor, device=device)
+    if length <= subject.length:
+        raise OptionError(
+            "the target is not larger than the table",
+            got=f"{subject.length} positions, {length} wanted",
+            fix=f"ask for more than {subject.length}",
+        )
+    texts, longer = _draw(subject, source.documents, length, documents, seed)
+    progress = _Progress(on_progress, len(texts), len(methods) + 1)
+    progress.begin("the model as it is")
+    ask = PassageReading if subject.kind == "embedding" else LossReading
+    reading = ask(subject, texts, seed=seed, tick=progress.tick)
+    baseline = reading.baseline()
+    rows, outcomes = [], {}
+    for method in methods:
+        progress.begin(str(method.spec))
+        row, outcome = _measure(reading, method, length, tensor)
+        rows.append(row)
+        if outcome is not None:
+            outcomes[row["method"]] = outcome
+    found = compare_outcomes(reading, baseline, outcomes)
+    rows = [row | found.get(row["method"], {}) for row in rows]
+    references = compare_outcomes(reading, baseline, reading.references())
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": os.fspath(model),
+        "objective": subject.kind,
+        "pooling": subject.pooling,
+        "from_length": subject.length,
+        "to_length": length,
+        "seed": seed,
+        "milepost_version": __version__,
+        "data": _describe_data(source, texts, longer),
+        "metrics": [_describe_metric(metric, reading) for metric in reading.metrics],
+        "baseline": {
+            "name": reading.baseline_name,
+            "values": {name: values.tolist() for name, values in baseline.values.items()},
+        },
+        "references": [{"name": name} | facts for name, facts in references.items()],
+        "candidates": rows,
+        "recommendation": recommend(reading, rows, references),
+        "extension": None,
+    }
+
+
+def _describe_data(source: TextSource, texts: Sequence[Text], longer: int) -> dict[str, Any]:
+    return {
+        "source": source.name,
+        "sha256": source.sha256,
+        "documents": len(source.documents),
+        "longer": longer,
+        "measured": [
+            {"index": text.index, "tokens": len(text.tokens), "total_tokens": text.total_tokens}
+            for text in texts
+        ],
+    }
+
+
+def _describe_metric(metric: Metric, reading: Reading) -> dict[str, Any]:
+    better = "higher" if metric.higher_is_better else "lower"
+    decides = metric.name == reading.deciding
+    return {"name": metric.name, "title": metric.title, "better": better, "decides": decides}
+
+
+def _build(candidates: Sequence[str] | str | None) -> list[Method]:
+    """The methods to be measured, each once.
+
+    Raises:
+        OptionError: MP105, methods for images, or that make a table shorter. UnknownName: MP104. SpecError: MP103.
+    """
+    wanted = parse_specs(candidates) if isinstance(candidates, str) else candidates or CANDIDATES
+    methods = [build_method(one) for one in wanted]
+    for method in methods:
+        if method.kind != "text" or method.shrinks:
+            raise OptionError(
+                "this method gives no text model more positions",
+                got=str(method.spec),
+                fix=f"candidates like: {', '.join(CANDIDATES[:3])}",
+            )
+    return list({str(method.spec): method for method in methods}.values())
+
+
+def _draw(
+    subject: Subject, documents: Sequence[str], to: int, wanted: int, seed: int
+) -> tuple[list[Text], int]:
+    """Documents that go on past the model's length, in their order, and how many of them there are.
+
+    Raises:
+        DataError: MP110, when there are too few.
+    """
+    from milepost.tuning.readings import Text, passage_tokens
+
+    least = subject.room() + passage_tokens(subject.length)
+    if subject.room(to) < least:
+        raise OptionError(
+            "the target is too close to the table's length to be measured",
+            got=f"{subject.length} positions, {to} wanted",
+            fix=f"ask for {subject.length + passage_tokens(subject.length)} or more",
+        )
+    texts, longest = [], 0
+    for index, document in enumerate(documents):
+        tokens = subject.tokenize(document)
+        longest = max(longest, len(tokens))
+        if len(tokens) >= least:
+            texts.append(Text(index, tokens[: subject.room(to)].copy(), len(tokens)))
+    if len(texts) < FEWEST_DOCUMENTS:
+        raise DataError(
+            "too few documents are longer than what the model can read",
+            got=f"{len(texts)} of {len(documents)} have {least} tokens or more; the longest has {longest}",
+            fix="give three long documents or more; short inputs need no extension",
+        )
+    drawn = np.random.default_rng(seed).permutation(len(texts))[:wanted]
+    return [texts[index] for index in sorted(drawn)], len(texts)
+
+
+def _measure(
+    reading: Reading, method: Method, to: int, tensor: str | None
+) -> tuple[dict[str, Any], Outcome | None]:
+    """One candidate: what it is, and what its reading gave where it could be applied."""
+    from milepost.tuning.extension import extend
+
+    facts: dict[str, Any] = {
+        "method": str(method.spec), "keeps_old_rows": method.keeps_old_rows, "guarantee": method.guarantee,
+    }  # fmt: skip
+    begin = time.monotonic()
+    try:
+        extended = _copy(reading.subject.model)
+        extend(extended, to=to, method=method, tensor=tensor)
+        outcome = reading.measure(extended)
+    except MilepostError as error:
+        why = f"{error.problem} ({error.got})"
+        return facts | {"status": "refused", "reason": why, "measured": None}, None
+    seconds = time.monotonic() - begin
+    return facts | {"status": "done", "reason": None, "measured": {"seconds": seconds}}, outcome
+
+
+def _copy(model: PreTrainedModel) -> PreTrainedModel:
+    """Modules and configuration of their own, weights in common: an extension replaces tensors and changes none."""
+    held = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(one): one for one in held})
+
+
+class _Progress:
+    """Counts documents in stages of as many, and says what reads them."""
+
+    def __init__(self, say: Callable[[str, int, int], None] | None, documents: int, stages: int) -> None:
+        self._say = say
+        self._documents = documents
+        self._total = documents * stages
+        self._stage = -1
+
+    def begin(self, what: str) -> None:
+        self._what = what
+        self._stage += 1
+        self._done = self._stage * self._documents  # a candidate may be refused before it reads
+
+    def tick(self) -> None:
+        self._done += 1
+        if self._say:
+            self._say(self._what, self._done, self._total)
