@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+
 from milepost.errors import UnknownName
 from milepost.tasks.causal_lm import CausalLM
 from milepost.tasks.task import Head, Measured, Metric, Options, Task
@@ -24,7 +25,14 @@ __all__ = [
 
 TASKS: dict[str, tuple[str, str]] = {
     "causal-lm": ("causal_lm", "CausalLM"),
+    "masked-lm": ("masked_lm", "MaskedLM"),
     "forecast": ("forecast", "Forecast"),
+    "addition": ("symbols", "Addition"),
+    "copy": ("symbols", "Copy"),
+    "needle": ("symbols", "Needle"),
+    "parity": ("symbols", "Parity"),
+    "reverse": ("symbols", "Reverse"),
+    "sorting": ("symbols", "Sorting"),
 }
 """Module and class of each task; loaded when it is asked for."""
 

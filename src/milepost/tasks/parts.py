@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -72,6 +72,39 @@ def split_documents(
         sorted_out[held.get(key, 0)].append(document)
     train, validation, test = map(tuple, sorted_out)
     return Parts(train, validation, test, len(documents) - len(unique))
+
+
+def make_parts(
+    documents: Sequence[Document],
+    given: Mapping[str, Sequence[Document]],
+    identify: Callable[[Document], bytes],
+    size: Callable[[Document], int],
+    *,
+    few: Callable[[Sequence[Document]], Parts[Document]],
+) -> Parts[Document]:
+    """The three parts; those that the user gave stay as they are, the others are held out.
+
+    Args:
+        documents: to be split.
+        given: ``validation``, ``test``, both or none.
+        identify: what tells documents apart.
+        size: of a document, in any unit.
+        few: makes the parts where there are too few documents to hold whole ones out.
+
+    Raises:
+        DataError: MP110, when a part that was given shares a document with another.
+    """
+    if given.keys() == {"validation", "test"}:
+        parts = Parts(tuple(documents), tuple(given["validation"]), tuple(given["test"]))
+    else:
+        parts = split_documents(documents, identify, size) or few(documents)
+        if "test" in given:  # both held-out shares of the data are for validation then
+            parts = Parts(parts.train, parts.validation + parts.test, tuple(given["test"]), parts.repeated)
+        elif given:
+            parts = Parts(parts.train, tuple(given["validation"]), parts.test, parts.repeated)
+    if given:
+        check_apart(parts, identify)
+    return parts
 
 
 def check_apart(parts: Parts[Document], identify: Callable[[Document], bytes]) -> None:

@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
 from milepost.errors import DataError, OptionError
-from milepost.tasks.parts import Parts, check_apart, hash_text, split_documents
+from milepost.tasks.batches import TOKENS_A_BATCH
+from milepost.tasks.parts import Parts, hash_text, make_parts
 from milepost.tasks.task import PARTS, Options
-from milepost.tasks.text import TextSource, read_text
+from milepost.tasks.text import read_text
 from milepost.tasks.tokens import Tokenizer, build_tokenizer
 
 MAX_TEST_TOKENS = 65_536
 SEPARATOR = "\n\n"
 PROTOCOLS = ("blocks", "sliding")
-_TOKENS_A_BATCH = 4_096  # of an evaluation; small enough for the caches of one core
 _CUTS = (0.85, 0.9)  # of each document, where there are too few to hold whole ones out
 
 
@@ -62,7 +62,8 @@ class Streams:
             for part, path in (("validation", options.validation), ("test", options.test))
             if path is not None
         }
-        parts = _apart(main, given)
+        held = {part: one.documents for part, one in given.items()}
+        parts = make_parts(main.documents, held, hash_text, len, few=_cut)
         known = (*main.documents, *(text for one in given.values() for text in one.documents), SEPARATOR)
         tokenizer = build_tokenizer(options.tokenizer, known, parts.train)
         ids = {part: _join(tokenizer, getattr(parts, part)) for part in PARTS}
@@ -117,7 +118,7 @@ class Streams:
         """
         ids = self.parts[part]
         starts = np.arange(0, len(ids) - length - more + 1, stride)
-        size = max(1, _TOKENS_A_BATCH // length)
+        size = max(1, TOKENS_A_BATCH // length)
         for first in range(0, len(starts), size):
             yield ids[starts[first : first + size, None] + np.arange(length + more)].astype(np.int64)
 
@@ -142,22 +143,7 @@ def _join(tokenizer: Tokenizer, documents: Sequence[str]) -> Int32[np.ndarray, "
     return np.concatenate([np.empty(0, np.int32), *pieces[:-1]])  # a part may have no documents
 
 
-def _apart(main: TextSource, given: Mapping[str, TextSource]) -> Parts[str]:
-    """The documents of each part; those that the user gave stay as they are."""
-    if given.keys() == {"validation", "test"}:
-        parts = Parts(main.documents, given["validation"].documents, given["test"].documents)
-    else:
-        parts = split_documents(main.documents, hash_text, len) or _cut(main.documents)
-        if "test" in given:  # both held-out shares of the data are for validation then
-            parts = Parts(parts.train, parts.validation + parts.test, given["test"].documents, parts.repeated)
-        elif given:
-            parts = Parts(parts.train, given["validation"].documents, parts.test, parts.repeated)
-    if given:
-        check_apart(parts, hash_text)
-    return parts
-
-
-def _cut(documents: tuple[str, ...]) -> Parts[str]:
+def _cut(documents: Sequence[str]) -> Parts[str]:
     pieces = [
         (text[: round(len(text) * _CUTS[0])],
          text[round(len(text) * _CUTS[0]) : round(len(text) * _CUTS[1])],
