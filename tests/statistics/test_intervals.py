@@ -29,13 +29,35 @@ def test_intervals_cover_the_truth_in_95_of_100_sweeps(seeds):
     assert 0.93 <= coverage <= 0.97
 
 
+def skewed_draws(seeds, own=2.0, baseline=1.0, shape=4.0):
+    """Differences of two encodings where now and then a seed trains much worse, in one twice as much as in the other."""
+    rng = np.random.default_rng(seeds)
+    ours, theirs = ((rng.gamma(shape, 1, (REPETITIONS, seeds)) - shape) / shape**0.5 for _ in range(2))
+    return 0.3 + own * ours - baseline * theirs
+
+
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_the_coverage_check_fails_a_percentile_bootstrap(seeds):
+def test_intervals_cover_the_truth_in_95_of_100_sweeps_with_skewed_seeds(seeds):
+    data = skewed_draws(seeds)
+    assert ((data - data.mean()) ** 3).mean() / data.std() ** 3 > 0.5  # skewed it is
+    intervals = [measure_difference(row) for row in data]
+    coverage = covered(np.array([d.low for d in intervals]), np.array([d.high for d in intervals]))
+    assert 0.93 <= coverage <= 0.97
+
+
+def test_seeds_that_are_far_from_normal_are_not_covered_and_the_check_sees_it():
+    intervals = [measure_difference(row) for row in skewed_draws(5, own=1.0, baseline=0.0, shape=1.0)]
+    assert covered(np.array([d.low for d in intervals]), np.array([d.high for d in intervals])) < 0.93
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [(3, 0.75), (5, 0.84), (10, 0.90)])
+def test_the_coverage_check_fails_a_percentile_bootstrap(seeds, expected):
+    # three seeds: the interval is from the least to the greatest, and misses where all lie on one side
     data = draws(seeds, 1500)
-    picks = np.random.default_rng(1).integers(0, seeds, (500, seeds))
-    means = data[:, picks].mean(-1)
-    low, high = np.percentile(means, [2.5, 97.5], axis=1)
-    assert covered(low, high) < 0.93
+    picks = np.random.default_rng(1).integers(0, seeds, (3000, seeds))
+    counts = np.stack([(picks == seed).sum(-1) for seed in range(seeds)]) / seeds
+    low, high = np.percentile(data @ counts, [2.5, 97.5], axis=1)
+    assert covered(low, high) == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 7])

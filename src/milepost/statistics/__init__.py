@@ -1,15 +1,19 @@
 """Intervals, corrections and power for a handful of seeds; numpy and scipy only."""
 
-from milepost.statistics.corrections import apply_holm
+from milepost.statistics.corrections import apply_holm, apply_selection
 from milepost.statistics.equivalence import measure_equivalence
 from milepost.statistics.intervals import LEVEL, PairedDifference, measure_difference
 from milepost.statistics.power import POWER, measure_detectable, measure_seeds
+from milepost.statistics.sequential import SequentialDifference, SequentialTest
 
 __all__ = [
     "LEVEL",
     "POWER",
     "PairedDifference",
+    "SequentialDifference",
+    "SequentialTest",
     "apply_holm",
+    "apply_selection",
     "measure_detectable",
     "measure_difference",
     "measure_equivalence",

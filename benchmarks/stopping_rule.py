@@ -1,0 +1,164 @@
+"""Simulate sweeps that stop when every encoding is decided: how often they are wrong, and how many seeds they take.
+
+    python benchmarks/stopping_rule.py
+
+Prints the tables of docs/statistics.md. Six encodings, the first the baseline; seeds up to 20, a look after each from the third on.
+Differences have a spread of about 1, part of it the baseline's own noise, which all differences share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri, stdtr
+
+from milepost.statistics import LEVEL, SequentialTest
+
+PLAN = SequentialTest.up_to(20)
+UNDECIDED, BELOW, ABOVE, EQUIVALENT = 0, 1, 2, 3
+Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Differences of two such values have spread 1."""
+    return rng.normal(0, math.sqrt(0.5), shape)
+
+
+def skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Now and then a seed trains much worse: gamma of shape 4 (skewness 1), the baseline's spread half of the others'."""
+    spread = np.sqrt(np.where(np.arange(shape[1]) == 0, 0.2, 0.8))[:, None]
+    return spread * (rng.gamma(4.0, 1.0, shape) - 4.0) / 2.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Verdicts of simulated sweeps: ``(sweeps, encodings, looks)`` at every look, and where each sweep stopped."""
+
+    true: np.ndarray
+    margin: float
+    looks: np.ndarray
+    verdicts: np.ndarray
+    stop: np.ndarray
+
+    @property
+    def final(self) -> np.ndarray:
+        """Verdicts ``(sweeps, encodings)`` at the stop."""
+        return np.take_along_axis(self.verdicts, self.stop[:, None, None], axis=2)[..., 0]
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """Seeds that each sweep took."""
+        return self.looks[self.stop]
+
+    def false_claims(self) -> np.ndarray:
+        """Sweeps that at some look call an encoding better or worse that is not."""
+        wrong = (self.verdicts == BELOW) & (self.true >= 0)[:, None]
+        wrong |= (self.verdicts == ABOVE) & (self.true <= 0)[:, None]
+        return wrong.any((1, 2))
+
+    def false_equivalence(self) -> np.ndarray:
+        """Sweeps that at some look call an encoding equivalent whose true difference is the margin or more."""
+        return ((self.verdicts == EQUIVALENT) & (abs(self.true) >= self.margin)[:, None]).any((1, 2))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm-adjusted p values along the second axis."""
+    order = np.argsort(p, axis=1)
+    factors = np.arange(p.shape[1], 0, -1).reshape(1, -1, *[1] * (p.ndim - 2))
+    adjusted = np.maximum.accumulate(factors * np.take_along_axis(p, order, 1), axis=1)
+    out = np.empty_like(p)
+    np.put_along_axis(out, order, np.minimum(adjusted, 1), 1)
+    return out
+
+
+def draw(true: Sequence[float], noise: Noise, sweeps: int, seeds: int, seed: int) -> np.ndarray:
+    """Differences ``(sweeps, encodings, seeds)`` with the given true means."""
+    values = noise(np.random.default_rng(seed), (sweeps, len(true) + 1, seeds))
+    return values[:, 1:] - values[:, :1] + np.array(true)[:, None]
+
+
+def p_by_look(differences: np.ndarray, test: SequentialTest, margin: float) -> tuple[np.ndarray, ...]:
+    """What ``SequentialTest.measure`` gives at every look: means, p, equivalence, each ``(..., looks)``."""
+    n = np.array(test.looks)
+    sums, squares = differences.cumsum(-1)[..., n - 1], (differences**2).cumsum(-1)[..., n - 1]
+    mean = sums / n
+    error = np.sqrt((squares - n * mean**2) / (n - 1) / n)
+    weight = (n / n[-1]) ** 0.25
+
+    def score(t: np.ndarray) -> np.ndarray:
+        return np.maximum.accumulate(-ndtri(np.clip(stdtr(n - 1, t), 1e-300, 1)) * weight, axis=-1)
+
+    below, above = score(mean / error), score(-mean / error)
+    equal = score((abs(mean) - margin) / error)
+    p = np.minimum(2 * test.chance(np.where(mean < 0, below, above)), 1)
+    return mean, p, test.chance(equal)
+
+
+def simulate(
+    true: Sequence[float],
+    *,
+    margin: float,
+    noise: Noise = normal,
+    sweeps: int = 10_000,
+    test: SequentialTest = PLAN,
+    seed: int = 0,
+) -> Outcome:
+    """Simulate sweeps with these true differences from the baseline."""
+    mean, p, equivalence = p_by_look(draw(true, noise, sweeps, test.looks[-1], seed), test, margin)
+    verdicts = np.where(holm(p) < LEVEL, np.where(mean < 0, BELOW, ABOVE), UNDECIDED)
+    verdicts[holm(equivalence) < LEVEL] = EQUIVALENT
+    decided = (verdicts != UNDECIDED).all(1)
+    stop = np.where(decided.any(1), decided.argmax(1), len(test.looks) - 1)
+    return Outcome(np.array(true), margin, np.array(test.looks), verdicts, stop)
+
+
+def fixed_seeds(true: Sequence[float], margin: float, sweeps: int) -> int | None:
+    """The fewest seeds, fixed beforehand, that decide 95 % of the encodings."""
+    for seeds in range(3, 21):
+        d = draw(true, normal, sweeps, seeds, 1)
+        mean, error = d.mean(-1), d.std(-1, ddof=1) / math.sqrt(seeds)
+        found = holm(2 * stdtr(seeds - 1, -abs(mean) / error)) < LEVEL
+        equal = stdtr(seeds - 1, (abs(mean) - margin) / error) < LEVEL
+        if (found | equal).mean() >= 0.95:
+            return seeds
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sweeps", type=int, default=10_000)
+    sweeps = parser.parse_args().sweeps
+    print(
+        "| true differences | margin | any false better or worse | any false equivalent | seeds: mean (10 to 90 %) "
+        "| decided | seeds fixed beforehand for 95 % decided |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for true, margin, noise in (
+        ([0, 0, 0, 0, 0], 0.0, normal),
+        ([0, 0, 0, 0, 0], 0.0, skewed),
+        ([0, 0, 0, 0, 0], 1.5, normal),
+        ([1.5, 1.5, -1.5, 1.5, -1.5], 1.5, normal),
+        ([0, 0, 0, 1.5, 1.5], 1.5, normal),
+        ([-1, 0, 1, 2, 4], 1.5, normal),
+        ([-2, -1.5, 1.5, 2, 4], 0.5, normal),
+        ([-4, -3, 3, 4, 5], 0.5, normal),
+        ([-20, -14, -12, -10, 5], 1.5, normal),
+    ):
+        result = simulate(true, margin=margin, noise=noise, sweeps=sweeps)
+        low, high = np.quantile(result.seeds, [0.1, 0.9])
+        print(
+            f"| {', '.join(f'{d:g}' for d in true)}{' (skewed)' if noise is skewed else ''} | {margin:g} "
+            f"| {100 * result.false_claims().mean():.1f} % | {100 * result.false_equivalence().mean():.1f} % "
+            f"| {result.seeds.mean():.1f} ({low:.0f} to {high:.0f}) | {100 * (result.final != UNDECIDED).mean():.0f} % "
+            f"| {fixed_seeds(true, margin, sweeps) or 'more than 20'} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
