@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milepost.comparison.verdict import build_comparisons, build_degradations, build_recommendation
+from milepost.comparison.verdict import (
+    build_comparisons,
+    build_degradations,
+    build_recommendation,
+    is_settled,
+)
 from milepost.errors import DataError, OptionError, UnknownName
+from milepost.statistics import SequentialTest
 
 SIX = ("alibi", "learned", "none", "rotary", "sinusoidal", "t5")
 SWEEPS = 2000
+PLAN = SequentialTest.up_to(20)
 
 
 def trial(encoding, seed, losses, *, status="done", converged=True, reason=None, position_parameters=0):
@@ -54,6 +61,11 @@ def judge(trials, baseline="learned", length=32, lengths=None, train_length=32):
 
 def recommend(trials, **options):
     return judge(trials, **options)[1]
+
+
+def called_worse(answer):
+    """Encodings that the reasons of a recommendation call worse than the best."""
+    return {line.split(" against ")[0] for line in answer["because"] if line.endswith(": worse.")}
 
 
 REAL = {
@@ -110,7 +122,8 @@ def test_convergence_that_nobody_measured_is_no_objection():
 def test_a_comparison_has_the_keys_and_numbers_of_the_contract():
     [none, _] = build_comparisons(sweep(REAL), baseline="learned", lengths=[32])
     keys = (
-        "baseline encoding metric length n_seeds difference low high p p_adjusted margin detectable verdict"
+        "baseline encoding metric better length n_seeds "
+        "difference low high p p_adjusted margin detectable verdict"
     )
     assert " ".join(none) == keys
     assert (none["baseline"], none["encoding"], none["metric"], none["length"]) == (
@@ -191,13 +204,17 @@ def test_where_the_baseline_has_no_answer_the_best_that_answers_takes_its_place(
     ] * 6
 
 
-def test_a_baseline_picked_after_looking_is_corrected_over_every_pair():
+def test_a_baseline_picked_after_looking_is_corrected_for_that():
     shown = build_comparisons(sweep(PAST, 128), baseline="learned", lengths=[128])
     declared = build_comparisons(sweep(PAST, 128), baseline="alibi", lengths=[128])
+    # the smallest p counts every pair of the three that answer, not just the pairs shown
+    factors = []
     for name in ("rotary", "t5"):
         picked, named = (next(c for c in found if c["encoding"] == name) for found in (shown, declared))
         assert picked["p"] == named["p"]
         assert picked["p_adjusted"] > named["p_adjusted"]
+        factors.append(picked["p_adjusted"] / picked["p"])
+    assert max(factors) == pytest.approx(3)
 
 
 def test_the_substitute_is_one_that_can_carry_a_verdict():
@@ -222,7 +239,8 @@ def test_a_winner_is_shown_to_be_better_than_each_other_encoding():
     )
     assert answer["because"][0] == "rotary has the lowest mean loss: 1.700 over 3 seeds."
     assert any(
-        "learned against rotary: +0.153" in line and "Holm over 2 tests" in line for line in answer["because"]
+        "learned against rotary: +0.153" in line and "adjusted for the 3 pairs of 3 encodings" in line
+        for line in answer["because"]
     )
 
 
@@ -427,6 +445,185 @@ def test_trials_are_left_as_they_were():
     assert trials == before
 
 
+# a metric of which more is better
+
+
+ACCURACY = {
+    "learned": [0.80, 0.78, 0.83],
+    "rotary": [0.95, 0.94, 0.96],
+    "none": [0.54, 0.53, 0.54],
+}
+
+
+def accuracies(values, lengths=(32,)):
+    """Trials of ``{encoding: [accuracy of each seed]}``, the same at every length unless a dict says otherwise."""
+    return [
+        {
+            **trial(name, seed, {}),
+            "metrics": {str(n): {"accuracy": v[n] if isinstance(v, dict) else v} for n in lengths},
+        }
+        for name, rows in values.items()
+        for seed, v in enumerate(rows)
+    ]
+
+
+HIGHER = {"metric": "accuracy", "higher_is_better": True}
+
+
+def recommend_higher(trials, **options):
+    comparisons = build_comparisons(trials, baseline="learned", lengths=[32], **HIGHER)
+    return build_recommendation(
+        comparisons, trials, baseline="learned", deciding_length=32, **HIGHER, **options
+    )
+
+
+def test_more_accuracy_is_better():
+    trials = accuracies(ACCURACY)
+    comparisons = build_comparisons(trials, baseline="learned", lengths=[32], **HIGHER)
+    assert {c["encoding"]: c["verdict"] for c in comparisons} == {"none": "worse", "rotary": "better"}
+    assert {c["better"] for c in comparisons} == {"higher"}
+    assert next(c for c in comparisons if c["encoding"] == "rotary")["difference"] == pytest.approx(
+        0.1467, abs=1e-4
+    )
+
+
+def test_a_recommendation_for_accuracy_speaks_of_accuracy():
+    answer = recommend_higher(accuracies(ACCURACY))
+    assert answer["encoding"] == "rotary"
+    assert answer["sentence"] == (
+        "rotary is shown to have a higher accuracy at length 32 than each of the 2 other encodings."
+    )
+    assert answer["because"][0] == "rotary has the highest mean accuracy: 0.9500 over 3 seeds."
+    assert called_worse(answer) == {"learned", "none"}
+    named = recommend_higher(accuracies(ACCURACY), metric_name="share of right words")
+    assert "a higher share of right words at" in named["sentence"]
+
+
+def test_an_encoding_without_a_verdict_that_lies_above_stops_the_naming():
+    answer = recommend_higher(accuracies({**ACCURACY, "alibi": [0.98, 0.99]}))
+    assert answer["encoding"] is None
+    assert "alibi, without a verdict, lies above rotary" in answer["sentence"]
+    assert recommend_higher(accuracies({**ACCURACY, "alibi": [0.1, 0.11]}))["encoding"] == "rotary"
+
+
+@settings(max_examples=60)
+@given(st.tuples(answered, answered, answered))
+def test_turning_a_metric_upside_down_keeps_every_verdict(values):
+    losses = dict(zip(("learned", "rotary", "none"), values, strict=True))
+    lower, turned = sweep(losses), sweep({name: [-v for v in row] for name, row in losses.items()})
+    options = {"baseline": "learned", "lengths": [32]}
+    for before, after in zip(
+        build_comparisons(lower, **options),
+        build_comparisons(turned, higher_is_better=True, **options),
+        strict=True,
+    ):
+        assert after["verdict"] == before["verdict"]
+        assert after["margin"] == before["margin"]
+        assert after["difference"] == -before["difference"]
+    said = [
+        build_recommendation([], trials, baseline="learned", deciding_length=32, higher_is_better=higher)
+        for trials, higher in ((lower, False), (turned, True))
+    ]
+    assert said[0]["encoding"] == said[1]["encoding"]
+    assert called_worse(said[0]) == called_worse(said[1])
+
+
+def test_a_drop_of_accuracy_past_the_trained_length_does_not_hold_and_a_rise_does():
+    values = {
+        "alibi": [{32: 0.80 + w, 64: 0.60 + w * 1.1} for w in (0, 0.01, -0.01)],
+        "rotary": [{32: 0.80 + w, 64: 0.90 + w * 1.1} for w in (0, 0.01, -0.01)],
+    }
+    alibi, rotary = build_degradations(accuracies(values, (32, 64)), [32, 64], 32, **HIGHER)
+    assert (alibi["holds"], rotary["holds"]) == (False, True)
+    assert alibi["relative"] == pytest.approx(-0.25)
+    advice = recommend_higher(
+        accuracies(values | {"learned": values["alibi"]}, (32, 64)), degradations=[alibi, rotary]
+    )
+    assert (
+        "A need for length 64: rotary keeps the accuracy of the trained length; the change is -25.0 % for alibi."
+        in advice["would_change"]
+    )
+
+
+def test_a_baseline_that_never_answers_right_has_a_margin_all_the_same():
+    trials = accuracies({"learned": [0.0, 0.0, 0.0], "none": [0.0, 0.0, 0.0], "rotary": [0.5, 0.52, 0.49]})
+    none, rotary = build_comparisons(trials, baseline="learned", lengths=[32], **HIGHER)
+    assert (none["margin"], none["verdict"]) == (0.01, "equivalent")
+    assert rotary["verdict"] == "better"
+    rows = build_degradations(accuracies({"learned": [{32: 0.0, 64: 0.0}] * 3}, (32, 64)), [64], 32, **HIGHER)
+    assert [(d["relative"], d["holds"]) for d in rows] == [(None, True)]
+
+
+# sweeps that stop when they are decided
+
+
+def test_looks_make_a_verdict_harder_and_its_interval_wider():
+    fixed, looked = (
+        build_comparisons(sweep(REAL), baseline="learned", lengths=[32], sequential=rule)
+        for rule in (None, PLAN)
+    )
+    for before, after in zip(fixed, looked, strict=True):
+        assert after["p"] > before["p"]
+        assert after["low"] < before["low"] < before["high"] < after["high"]
+        assert after["difference"] == before["difference"]
+
+
+def test_a_plan_with_one_look_is_the_fixed_design():
+    for name, once in (("rotary", 3), ("none", 3)):
+        fixed, looked = (
+            build_comparisons(
+                sweep({key: REAL[key] for key in ("learned", name)}),
+                baseline="learned",
+                lengths=[32],
+                sequential=rule,
+            )
+            for rule in (None, SequentialTest((once,)))
+        )
+        for key in ("p", "low", "high", "p_adjusted"):
+            assert looked[0][key] == pytest.approx(fixed[0][key], rel=1e-3)
+        assert looked[0]["verdict"] == fixed[0]["verdict"]
+
+
+def test_a_sweep_is_settled_when_more_seeds_would_decide_nothing():
+    rng = np.random.default_rng(5)
+    losses = {
+        name: mean + rng.normal(0, 0.01, 20)
+        for name, mean in (("learned", 1.8), ("rotary", 1.7), ("none", 1.8))
+    }
+
+    def settled(n):
+        trials = sweep({name: values[:n].tolist() for name, values in losses.items()})
+        return is_settled(build_comparisons(trials, baseline="learned", lengths=[32], sequential=PLAN), 32)
+
+    assert [settled(n) for n in (1, 2, 3, 20)] == [False, False, False, True]
+    assert is_settled(
+        [{"length": 32, "verdict": "not_converged"}, {"length": 64, "verdict": "undecided"}], 32
+    )
+
+
+def test_a_recommendation_of_a_stopped_sweep_says_what_it_was_corrected_for():
+    rng = np.random.default_rng(5)
+    trials = sweep(
+        {
+            name: (mean + rng.normal(0, 0.01, 8)).tolist()
+            for name, mean in (("learned", 1.8), ("rotary", 1.7), ("t5", 1.9))
+        }
+    )
+    comparisons = build_comparisons(trials, baseline="learned", lengths=[32], sequential=PLAN)
+    answer = build_recommendation(
+        comparisons, trials, baseline="learned", deciding_length=32, sequential=PLAN
+    )
+    assert answer["encoding"] == "rotary"
+    assert any(
+        "the 3 pairs of 3 encodings and for looks up to 20 seeds" in line for line in answer["because"]
+    )
+
+
+def test_more_seeds_than_planned_are_refused():
+    with pytest.raises(OptionError, match="MP105"):
+        build_comparisons(sweep(REAL), baseline="learned", lengths=[32], sequential=SequentialTest((2,)))
+
+
 # error rates
 
 
@@ -448,8 +645,10 @@ def test_false_winners_appear_in_at_most_6_of_100_null_sweeps(seeds):
     results = [judge(trials) for trials in null_sweeps(dict.fromkeys(SIX, 1.8), seeds)]
     claims = np.array([has_claim(comparisons) for comparisons, _ in results])
     named = np.array([answer["encoding"] is not None for _, answer in results])
+    worse = np.array([bool(called_worse(answer)) for _, answer in results])
     assert 0.01 <= claims.mean() <= 0.06  # and it is no test that never rejects
     assert named.mean() <= 0.06
+    assert 0.01 <= worse.mean() <= 0.06  # the best was picked after looking
     assert (claims | named).mean() <= 0.06
 
 
@@ -472,8 +671,7 @@ def test_the_truly_best_is_among_those_not_shown_to_be_worse_in_95_of_100():
     means = {"learned": 1.8, "rotary": 1.81, "alibi": 1.82, "none": 1.84}
     lost = 0
     for t in null_sweeps(means, 4, count=1000):
-        worse = {line.split(" against ")[0] for line in recommend(t)["because"] if line.endswith(": worse.")}
-        lost += "learned" in worse
+        lost += "learned" in called_worse(recommend(t))
     assert lost / 1000 <= 0.05
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from milepost.comparison.pairing import MIN_SEEDS, Pair, Scores, Trial, read_scores
+from milepost.comparison.pairing import MIN_SEEDS, Pair, Scores, Trial, margin_of, read_scores
 from milepost.comparison.recommendation import build_recommendation
 from milepost.errors import OptionError, UnknownName
-from milepost.statistics import apply_holm, measure_difference
+from milepost.statistics import SequentialTest, measure_difference
 
-__all__ = ["build_comparisons", "build_degradations", "build_recommendation"]
+__all__ = ["build_comparisons", "build_degradations", "build_recommendation", "is_settled"]
 
 
 def build_comparisons(
@@ -20,7 +20,9 @@ def build_comparisons(
     baseline: str,
     lengths: Iterable[int],
     metric: str = "loss",
+    higher_is_better: bool = False,
     margin: float = 0.01,
+    sequential: SequentialTest | None = None,
 ) -> list[dict[str, Any]]:
     """Hold every encoding against the baseline at every length.
 
@@ -34,7 +36,8 @@ def build_comparisons(
     not_converged     a trial of these seeds, on either side, is flagged not converged
     equivalent        two one-sided t tests put the difference inside the margin at 5 %
                       (even where the interval excludes zero: real, but too small to matter)
-    better, worse     the Holm-adjusted p is below 0.05; better is the lower value
+    better, worse     the adjusted p is below 0.05; better is the lower value, or the higher one of a metric
+                      where ``higher_is_better``
     undecided         otherwise: no difference shown, none excluded
     ================  =====================================================================
 
@@ -42,27 +45,34 @@ def build_comparisons(
 
     At most 5 % of sweeps without any true difference hold a false *better* or *worse* at one length.
     Seeds are paired; a trial that failed, diverged or is missing takes its seed out of its pair and
-    nothing else. Where the baseline has no answer, the best encoding that answers takes its place: it is
-    then named as ``baseline``, and because it was picked after looking, Holm's family is every pair of
-    the encodings that answer there, not just the pairs shown.
+    nothing else. p is adjusted by Holm's method over the encodings at one length. Where the baseline has no
+    answer, the best encoding that answers takes its place: it is then named as ``baseline``, and because it
+    was picked after looking, p is adjusted by ``apply_selection``.
+
+    With ``sequential`` the number of seeds may depend on the results: p, intervals and equivalence then hold
+    at every look together, and equivalence is adjusted over the encodings as p is.
 
     Args:
         trials: trial documents, in any order; read only. ``converged`` of None counts as converged.
         baseline: the encoding that was declared beforehand.
         lengths: evaluation lengths, in positions.
-        metric: the entry of ``metrics`` that is judged; lower is better.
-        margin: of practical equivalence, as a share of the baseline's mean at each length.
+        metric: the entry of ``metrics`` that is judged.
+        higher_is_better: of the metric.
+        margin: of practical equivalence, as a share of the baseline's mean at each length (of 1 where that
+            is 0).
+        sequential: the looks, planned beforehand, of a sweep that stops when it is decided.
 
     Returns:
         One dict a length and encoding other than the baseline, ordered by length, then by encoding:
-        ``baseline encoding metric length n_seeds difference low high p p_adjusted margin detectable
-        verdict``. ``difference`` is encoding minus baseline, ``low`` and ``high`` its plain 95 % interval,
+        ``baseline encoding metric better length n_seeds difference low high p p_adjusted margin detectable
+        verdict``. ``better`` is ``lower`` or ``higher``, ``difference`` encoding minus baseline, ``low`` and
+        ``high`` its 95 % interval, not adjusted over encodings,
         ``margin`` and ``detectable`` (80 % power, a single test at 5 %) are in its unit. None stands for
         what cannot be computed.
 
     Raises:
         UnknownName: MP104, when no trial has the baseline.
-        OptionError: MP105, when the margin is negative or not finite.
+        OptionError: MP105, when the margin is negative or not finite, or there are more seeds than planned.
         DataError: MP110, when a seed of an encoding is there twice.
 
     Source: paired t (Student 1908), Holm 1979, two one-sided tests (Schuirmann 1987). Differs: equivalence
@@ -81,33 +91,43 @@ def build_comparisons(
     if not (math.isfinite(margin) and margin >= 0):
         raise OptionError("a margin is a share of at least 0", got=str(margin), fix="pass 0.01 for 1 %")
     return [
-        comparison
+        _document(scores, metric, *line)
         for length in sorted(set(lengths))
-        for comparison in _compare_at(read_scores(trials, length, metric), baseline, metric, margin)
+        for scores in [read_scores(trials, length, metric, higher_is_better, sequential)]
+        for line in _compare_at(scores, baseline, margin)
     ]
 
 
-def _compare_at(scores: Scores, declared: str, metric: str, share: float) -> list[dict[str, Any]]:
+def _compare_at(scores: Scores, declared: str, share: float) -> list[tuple[Pair, float, str, float]]:
+    """Pairs at one length, each with its adjusted p, its verdict and the margin."""
     ranked = scores.ranked()
     picked = declared in scores.unanswered and bool(ranked)
     baseline = ranked[0] if picked else declared
     margin = scores.margin(baseline, share)
-    names = [name for name in scores.losses if name != baseline]
-    pairs = [scores.pair(name, baseline, 0.0 if math.isnan(margin) else margin) for name in names]
-    if picked:
-        family = scores.adjust_all(ranked)
-        adjusted = [family.get(frozenset((name, baseline)), math.nan) for name in names]
-    else:
-        adjusted = apply_holm([pair.difference.p for pair in pairs]).tolist()
-    return [_document(scores, pair, p, metric, margin) for pair, p in zip(pairs, adjusted, strict=True)]
+    names = [name for name in scores.values if name != baseline]
+    decided = scores.decide(names, baseline, 0.0 if math.isnan(margin) else margin, picked=picked)
+    return [(*line, margin) for line in decided]
 
 
-def _document(scores: Scores, pair: Pair, p_adjusted: float, metric: str, margin: float) -> dict[str, Any]:
+def is_settled(comparisons: Iterable[Mapping[str, Any]], deciding_length: int) -> bool:
+    """Whether more seeds would decide nothing: each encoding has a verdict, or one that seeds cannot change.
+
+    >>> is_settled([{"length": 32, "verdict": "undecided"}, {"length": 64, "verdict": "better"}], 32)
+    False
+    """
+    here = [c["verdict"] for c in comparisons if c["length"] == deciding_length]
+    return not {"undecided", "too_few_seeds"} & set(here)
+
+
+def _document(
+    scores: Scores, metric: str, pair: Pair, p_adjusted: float, verdict: str, margin: float
+) -> dict[str, Any]:
     undefined = pair.encoding in scores.unanswered
     return {
         "baseline": pair.baseline,
         "encoding": pair.encoding,
         "metric": metric,
+        "better": "higher" if scores.higher_is_better else "lower",
         "length": scores.length,
         "n_seeds": pair.difference.n,
         "difference": _number(pair.difference.mean),
@@ -117,7 +137,7 @@ def _document(scores: Scores, pair: Pair, p_adjusted: float, metric: str, margin
         "p_adjusted": _number(p_adjusted),
         "margin": _number(margin),
         "detectable": _number(pair.detectable),
-        "verdict": "undefined" if undefined else pair.decide(p_adjusted),
+        "verdict": "undefined" if undefined else verdict,
     }
 
 
@@ -127,6 +147,7 @@ def build_degradations(
     train_length: int,
     *,
     metric: str = "loss",
+    higher_is_better: bool = False,
     margin: float = 0.01,
 ) -> list[dict[str, Any]]:
     """Hold every encoding at the lengths past the trained one against itself at the trained one.
@@ -138,14 +159,16 @@ def build_degradations(
         trials: trial documents, in any order; read only.
         lengths: evaluation lengths, in positions; those up to ``train_length`` are left out.
         train_length: the length trained at, in positions.
-        metric: the entry of ``metrics``; lower is better.
-        margin: the rise that still counts as holding, as a share of the mean at the trained length.
+        metric: the entry of ``metrics``.
+        higher_is_better: of the metric.
+        margin: the loss of quality (a rise, or a drop where higher is better) that still counts as holding,
+            as a share of the mean at the trained length (of 1 where that is 0).
 
     Returns:
         One dict a length and encoding, ordered by length, then by encoding: ``encoding length n_seeds
-        difference low high relative holds``. ``difference`` is the mean rise with its plain 95 % interval,
-        ``relative`` the rise as a share of the mean at the trained length. ``holds`` is true where the
-        whole interval is at most the margin, None below three seeds. None, with 0 seeds, stands where the
+        difference low high relative holds``. ``difference`` is the mean change, a rise above 0, with its plain 95 %
+        interval, ``relative`` the same as a share of the mean at the trained length. ``holds`` is true where
+        the whole interval gets worse by at most the margin, None below three seeds. None, with 0 seeds, stands where the
         encoding has no answer.
 
     Raises:
@@ -160,28 +183,30 @@ def build_degradations(
     >>> f"{d['relative']:.0%} [{d['low']:.2f}, {d['high']:.2f}] holds: {d['holds']}"
     '60% [0.96, 1.07] holds: False'
     """
-    trained = read_scores(trials, train_length, metric)
+    trained = read_scores(trials, train_length, metric, higher_is_better)
     return [
         _degradation(trained, read_scores(trials, length, metric), name, margin)
         for length in sorted({length for length in lengths if length > train_length})
-        for name in trained.losses
+        for name in trained.values
     ]
 
 
 def _degradation(trained: Scores, there: Scores, name: str, margin: float) -> dict[str, Any]:
-    seeds = sorted(trained.losses[name].keys() & there.losses[name].keys())
-    own = math.fsum(trained.losses[name][seed] for seed in seeds) / max(len(seeds), 1)
-    rise = measure_difference([there.losses[name][seed] - trained.losses[name][seed] for seed in seeds])
-    judged = len(seeds) >= MIN_SEEDS and not math.isnan(rise.high)
+    ours, before = there.values[name], trained.values[name]
+    seeds = sorted(ours.keys() & before.keys())
+    own = math.fsum(before[seed] for seed in seeds) / max(len(seeds), 1)
+    change = measure_difference([ours[seed] - before[seed] for seed in seeds])
+    judged = len(seeds) >= MIN_SEEDS and not math.isnan(change.high)
+    worst = -change.low if trained.higher_is_better else change.high
     return {
         "encoding": name,
         "length": there.length,
-        "n_seeds": rise.n,
-        "difference": _number(rise.mean),
-        "low": _number(rise.low),
-        "high": _number(rise.high),
-        "relative": _number(rise.mean / abs(own)) if own else None,
-        "holds": rise.high <= margin * abs(own) if judged else None,
+        "n_seeds": change.n,
+        "difference": _number(change.mean),
+        "low": _number(change.low),
+        "high": _number(change.high),
+        "relative": _number(change.mean / abs(own)) if own else None,
+        "holds": worst <= margin_of(own, margin) if judged else None,
     }
 
 
