@@ -366,9 +366,9 @@ def refuse(model: Path, error: type[MilepostError], words: str, **options: Any) 
     assert sorted(path.name for path in model.parent.iterdir()) == before
 
 
-def test_fixed_sinusoids_are_refused(tmp_path: Path) -> None:
+def test_rows_that_only_claim_to_be_a_sinusoid_are_refused(tmp_path: Path) -> None:
     config = {"model_type": "distilbert", "max_position_embeddings": ROWS, "sinusoidal_pos_embds": True}
-    refuse(make(tmp_path / "m", config, {TABLE: draw(ROWS)}), ExtendRefused, "sinusoids are computed")
+    refuse(make(tmp_path / "m", config, {TABLE: draw(ROWS)}), DataError, "not the sinusoid")
 
 
 def test_tables_that_cannot_grow_alone_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from milepost import __version__
 from milepost.extension.documents import shown_size
 from milepost.extension.plan import Plan
 from milepost.extension.proofs import Check
+from milepost.extension.sinusoid import Sinusoid
 
 _FRONT = re.compile(r"\A---\r?\n(.*?)^---\r?$", re.DOTALL | re.MULTILINE)
 
@@ -39,12 +40,16 @@ def _section(plan: Plan, checks: list[Check]) -> str:
         ("method", f"`{target.method.spec}` ({_plain(target.method.source)})"),
         ("options", options),
         ("old rows", target.method.guarantee),
-        ("tables", ", ".join(f"`{_plain(table.key)}`" for table, _ in target.tables)),
+        ("tables", ", ".join(f"`{_plain(table.key)}`" for table, _ in target.tables) or "none is stored"),
         ("made with", f"milepost {__version__}"),
     ]
     if plan.checkpoint.commit:
         facts.append(("base commit", plan.checkpoint.commit))
     lines = [f"## Extended from {old} to {new} {unit}", "", "The new rows have not been trained.", ""]
+    if isinstance(target.method, Sinusoid):
+        lines[2] = (
+            "Positions are fixed sinusoids, made by formula; no length past the old one was seen in training."
+        )
     if target.method.position_rule:
         lines[2] = "No row was added, and only `milepost.load` knows the rule."
     if target.method.shrinks:

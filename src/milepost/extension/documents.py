@@ -83,7 +83,7 @@ def apply_edits(text: str, edits: list[Edit]) -> str:
 
 def _reads_tokens(checkpoint: Checkpoint, target: Target) -> bool:
     """Whether the table is the one that the tokenizer's limit is about: a decoder's is not, beside an encoder's."""
-    role = target.tables[0][0].role
+    role = target.tables[0][0].role if target.tables else "text"
     encoders = any(one.role in ("text", "encoder") and one.kind == "learned" for one in checkpoint.tables)
     return role in ("text", "encoder") or (role == "decoder" and not encoders)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from milepost.errors import FolderError
 from milepost.extension.plan import temporary_beside
+from milepost.files import unwritable
 
 _LEFTOVER = re.compile(r"\..*\.(\d+)\.[0-9a-f]{8}\.milepost-tmp", re.DOTALL)
 
@@ -23,6 +24,7 @@ def staged(output: Path) -> Iterator[Path]:
 
     Raises:
         FolderError: MP107, when the place cannot be written, or ``output`` has come to be meanwhile.
+        DiskFull: MP108.
     """
     try:
         with scratch(output) as beside:
@@ -39,11 +41,7 @@ def staged(output: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, FolderError):
             raise
-        raise FolderError(
-            "the output cannot be written",
-            got=f"{str(output)!a}: {error.strerror or error}",
-            fix="check the disk and the folder's permissions",
-        ) from error
+        raise unwritable("the output", output, error) from error
 
 
 @contextlib.contextmanager

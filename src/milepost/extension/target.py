@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from milepost.errors import DataError, ExtendRefused, NoTable, OptionError
 from milepost.extension.fields import Path, change_length, dig, path_of
 from milepost.extension.method import Grid, Method, build_method, check_target, default_method
+from milepost.extension.sinusoid import Sinusoid
 from milepost.tables import PREFIX, Checkpoint, Match, PositionTable, read_rule, recognise
 
 Size: TypeAlias = int | tuple[int, int]
@@ -17,7 +18,7 @@ Size: TypeAlias = int | tuple[int, int]
 _INSTEAD: Mapping[str, str] = {
     "alibi": "ALiBi has no table and takes any length; raise model_max_length in tokenizer_config.json alone",
     "relative_bias": "a bias by distance has no last position; raise model_max_length in tokenizer_config.json alone",
-    "fixed_sinusoid": "sinusoids are computed for any length: raise the length in config.json, and leave stored ones out of the file",
+    "fixed_sinusoid": "sinusoids are computed for any length: raise the lengths in config.json, and leave stored ones out of the file",
     "convolution": "a convolution takes any length: nothing is to be extended",
     "none": "without positions there is no limit to move",
 }
@@ -49,7 +50,8 @@ class Target:
     """Tables that one field of the configuration makes as long as they are, and what they become.
 
     Attributes:
-        tables: those that grow, each with the family's row of data; None where the family is unknown.
+        tables: those that grow, each with the family's row of data; None where the family is unknown. Empty where the model
+            computes its positions.
         method: how.
         old: the length today: usable positions, for images the size in pixels.
         new: the length wanted.
@@ -69,7 +71,7 @@ class Target:
     @property
     def is_image(self) -> bool:
         """Whether lengths are pixels."""
-        return is_image(self.tables[0][0])
+        return bool(self.tables) and is_image(self.tables[0][0])
 
 
 def is_image(table: PositionTable) -> bool:
@@ -94,6 +96,8 @@ def choose_target(
             fix="extend the model that it was made from",
         )
     matches = _matches(checkpoint)
+    if checkpoint.positions_by == "fixed_sinusoid":
+        return _sinusoid_target(checkpoint, matches, to, chosen)
     tables = _choose(checkpoint, matches, to, chosen, tensor)
     table = tables[0]
     chosen = chosen or default_method("image" if is_image(table) else "text")
@@ -104,6 +108,30 @@ def choose_target(
     if chosen.position_rule:
         return _rule_target(checkpoint, paired, to, chosen)
     return _text_target(checkpoint, paired, to, chosen)
+
+
+def _sinusoid_target(
+    checkpoint: Checkpoint, matches: Mapping[str, Match], to: Size, method: Method | None
+) -> Target:
+    """Sinusoids are made, not learned: stored ones by their formula, the others by the model from its configuration."""
+    tables, family = checkpoint.tables, checkpoint.family
+    layout = matches[tables[0].key].form.waves if tables else None
+    field = family.computed if family and not tables else None
+    old = checkpoint.config.get(field or "")
+    if method is not None or isinstance(to, tuple) or (layout is None and type(old) is not int):
+        asked = f", asked for {method.spec}" if method else ""
+        raise ExtendRefused(
+            "fixed sinusoids follow their formula, and no method",
+            got=f"{checkpoint.model_type!a} knows positions by: fixed sinusoid{asked}",
+            fix="leave the method out" if method else _INSTEAD["fixed_sinusoid"],
+        )
+    if layout is not None:
+        _refuse_disagreement(checkpoint, tables)
+        return _text_target(
+            checkpoint, tuple((one, matches[one.key]) for one in tables), to, Sinusoid(layout)
+        )
+    check_target(Sinusoid(), old, to)
+    return Target((), Sinusoid(), old, to, (), {**checkpoint.config, field: to}, (((field,), old, to),))
 
 
 def _matches(checkpoint: Checkpoint) -> dict[str, Match]:

@@ -77,7 +77,12 @@ FAMILIES: tuple[Family, ...] = (
         buffers=_POSITION_IDS,
     ),
     Family("layoutlm", ("layoutlm",), (_text(), *_boxes()), buffers=_POSITION_IDS),
-    Family("distilbert", ("distilbert",), (_text(fixed_if="sinusoidal_pos_embds"),), buffers=_POSITION_IDS),
+    Family(
+        "distilbert",
+        ("distilbert",),
+        (_text(fixed_if="sinusoidal_pos_embds", waves="interleaved"),),
+        buffers=_POSITION_IDS,
+    ),
     Family("bros", ("bros",), (_text(),), buffers=_POSITION_IDS),
     Family("tapas", ("tapas",), (_text(),), clamps=True),
     Family("lxmert", ("lxmert",), (_text(padding_row=0),)),
@@ -121,7 +126,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "xlm",
         _names("xlm flaubert"),
-        (_text("position_embeddings.weight", fixed_if="sinusoidal_embeddings"),),
+        (_text("position_embeddings.weight", fixed_if="sinusoidal_embeddings", waves="interleaved"),),
         buffers=_POSITION_IDS,
     ),
     # encoders of text whose positions count from the row after the pad's
@@ -229,8 +234,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "pegasus",
         _names("pegasus marian"),
-        _both(kind="fixed_sinusoid", optional=True),
+        _both(kind="fixed_sinusoid", waves="halves", optional=True),
         positions_by="fixed_sinusoid",
+        computed="max_position_embeddings",
     ),
     Family(
         "fsmt",
@@ -417,9 +423,12 @@ FAMILIES: tuple[Family, ...] = (
     Family("beit", ("beit",), (_image(optional=True),), positions_by="relative_bias"),
     Family(
         "sinusoid",
-        _names("m2m_100 nllb-moe xglm speech_to_text pegasus_x ctrl musicgen_decoder"),
+        _names("m2m_100 nllb-moe xglm pegasus_x musicgen_decoder"),
         positions_by="fixed_sinusoid",
+        computed="max_position_embeddings",
     ),
+    Family("ctrl", ("ctrl",), positions_by="fixed_sinusoid", computed="n_positions"),
+    Family("speech_to_text", ("speech_to_text",), positions_by="fixed_sinusoid"),
     Family(
         "convolution",
         _names("wav2vec2 hubert unispeech unispeech-sat sew data2vec-audio"),

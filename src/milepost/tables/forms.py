@@ -25,6 +25,8 @@ class TableForm:
         layout: how the grid follows from the configuration: ``image video spectrogram count``.
         alone: the suffix means this layout in every family: a file without a configuration can be read.
         fixed_if: a field of the configuration that, when true, makes this table a fixed sinusoid.
+        waves: how a fixed sinusoid lies in the table, ``halves`` or ``interleaved``, where it is the common one of float64
+            arithmetic.
         optional: the family also has models without this table.
         resizable: whether positions are text or image positions that an extension may move.
     """
@@ -41,6 +43,7 @@ class TableForm:
     layout: str = "image"
     alone: bool = False
     fixed_if: str | None = None
+    waves: Literal["halves", "interleaved"] | None = None
     optional: bool = False
     resizable: bool = True
 
@@ -72,6 +75,7 @@ class Family:
         pad_token_id: what the family's class takes when the configuration has no such field.
         buffers: ends of the keys of stored tensors that have the table's length and must be resized with it.
         clamps: positions past the end read the last row, silently.
+        computed: the configuration's field for the length of a sinusoid that is computed and never stored.
         config_fields: further fields that repeat the length.
     """
 
@@ -85,3 +89,4 @@ class Family:
     buffers: tuple[str, ...] = ()
     clamps: bool = False
     config_fields: tuple[str, ...] = ()
+    computed: str | None = None

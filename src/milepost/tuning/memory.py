@@ -66,6 +66,12 @@ def extend_in_memory(
             got=type(model).__name__,
             fix="save the model, then milepost extend FOLDER --to PIXELS",
         )
+    if not target.tables:
+        raise ExtendRefused(
+            "this model computed its positions when it was built",
+            got=type(model).__name__,
+            fix="extend its folder, or build it from a configuration of the new length",
+        )
     if target.method.position_rule:
         return _install_rule(model, checkpoint, target)
     fresh: dict[str, Fresh] = {}

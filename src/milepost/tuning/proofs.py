@@ -47,13 +47,12 @@ def prove_model(plan: Plan, folder: Path) -> list[Check]:
     for module in ("torch", "transformers"):
         if find_spec(module) is None:
             raise MissingExtra.of("torch", module)
-    table = plan.target.tables[0][0]
     task = {
         "old_folder": str(plan.source.folder),
         "new_folder": str(folder / plan.source.inner),
         "old": plan.target.old,
         "new": plan.target.new,
-        "role": table.role,
+        "role": plan.target.tables[0][0].role if plan.target.tables else "text",
         "same_outputs": plan.target.method.keeps_old_rows,
     }
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
