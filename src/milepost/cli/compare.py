@@ -8,6 +8,12 @@ from typing import Any
 import click
 
 _TOKENIZER = "char, byte, a tokenizer.json, a model folder, a SentencePiece model, train:bpe:8000."
+_PRESETS: dict[str, dict[str, int]] = {
+    "quick": {"layers": 2, "dim": 64, "heads": 8, "steps": 600, "batch": 32, "seeds": 3},
+    "standard": {"layers": 4, "dim": 128, "heads": 8, "steps": 2_000, "batch": 32, "seeds": 5},
+    "thorough": {"layers": 6, "dim": 256, "heads": 8, "steps": 10_000, "batch": 64, "seeds": 10},
+}
+_PRESET = "Sizes to begin from; options beside it win.  [default: quick]"
 _DATA_OPTIONS = (
     "tokenizer", "validation", "test", "text_column", "label_column", "header", "evaluate", "patch", "horizon"
 )  # fmt: skip
@@ -33,13 +39,13 @@ Examples:
     "--train-length", type=int, help="Tokens of a training input, or pixels.  [default: the task's]"
 )
 @click.option("--lengths", help="Lengths to measure, in the same unit.  [default: the task's]")
-@click.option("--seeds", default="3", show_default=True, help="How many seeds, or which: 0,1,5.")
-@click.option("--steps", default=600, show_default=True, help="Optimiser steps of a trial.")
-@click.option("--batch", default=32, show_default=True, help="Sequences a step.")
+@click.option("--seeds", help="How many seeds, or which: 0,1,5.  [default: 3]")
+@click.option("--steps", type=int, help="Optimiser steps of a trial.  [default: 600]")
+@click.option("--batch", type=int, help="Sequences a step.  [default: 32]")
 @click.option("--lr", default=2e-3, show_default=True, help="Highest learning rate.")
-@click.option("--layers", default=2, show_default=True, help="Blocks of the model.")
-@click.option("--dim", default=64, show_default=True, help="Width of the model.")
-@click.option("--heads", default=8, show_default=True, help="Attention heads.")
+@click.option("--layers", type=int, help="Blocks of the model.  [default: 2]")
+@click.option("--dim", type=int, help="Width of the model.  [default: 64]")
+@click.option("--heads", type=int, help="Attention heads.  [default: 8]")
 @click.option("--init-std", default=0.0, help="Std of the initial weights.  [default: sqrt(2 / (5 dim))]")
 @click.option("--tokenizer", default="char", show_default=True, help=_TOKENIZER)
 @click.option("--validation", help="Data to choose learning rates on.  [default: cut from DATA]")
@@ -50,10 +56,21 @@ Examples:
 @click.option("--evaluate", default="blocks", show_default=True, help="blocks or sliding.")
 @click.option("--patch", default=0, help="Pixels of a patch's side, or steps in one position.")
 @click.option("--horizon", default=0, help="Steps to forecast.")
+@click.option("--preset", type=click.Choice(["quick", "standard", "thorough"]), help=_PRESET)
+@click.option(
+    "--match", type=click.Choice(["parameters"]), help="Widen smaller models to as many parameters."
+)
+@click.option("--tune-lr", is_flag=False, flag_value="auto", help="Learning rates to choose from, or auto.")
+@click.option("--tune-scale", is_flag=False, flag_value="auto", help="Factors on the initial scale, or auto.")
+@click.option("--need-length", type=int, help="The length that decides.  [default: the trained one]")
+@click.option("--max-parameters", type=int, help="Most parameters that an encoding may add.")
+@click.option("--until", help="decided: add seeds until every verdict is.")
+@click.option("--max-seeds", default=20, show_default=True, help="Most seeds of --until.")
 @click.option("--margin", default=0.01, show_default=True, help="Share of the loss that does not matter.")
 @click.option("--workers", type=int, help="Processes at once, one thread each.  [default: processors]")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--out", help="Run folder.  [default: milepost-runs/TASK-HASH]")
+@click.option("--dry-run", is_flag=True, help="List the trials; train nothing.")
 @click.option("--restart", is_flag=True, help="Train all trials of the run folder anew.")
 @click.option("--html", help="Where the page goes.  [default: report.html in the run folder]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
@@ -68,10 +85,12 @@ def command(data: str | None, html: str | None, as_json: bool, quiet: bool, **op
     from milepost.comparison import Model, Training, compare
     from milepost.tasks import Options
 
+    preset = _PRESETS[options.pop("preset") or "quick"]
+    options |= {name: value for name, value in preset.items() if options[name] is None}
     with TrialProgress(quiet=quiet) as progress:
         result = compare(
             data,
-            seeds=_read_seeds(options.pop("seeds")),
+            seeds=_read_seeds(str(options.pop("seeds"))),
             model=Model(**{name: options.pop(name) for name in ("layers", "dim", "heads", "init_std")}),
             options=Options(**{name: options.pop(name) for name in _DATA_OPTIONS}),
             training=Training(**{name: options.pop(name) for name in ("steps", "batch", "lr")}),
@@ -79,6 +98,9 @@ def command(data: str | None, html: str | None, as_json: bool, quiet: bool, **op
             on_progress=progress.update,
             **options,
         )
+    if options["dry_run"]:
+        _render_plan(result, as_json=as_json)
+        return 0
     _render(result, html=html, folder=progress.folder, as_json=as_json, quiet=quiet)
     return 1 if any(trial["status"] != "done" for trial in result["trials"]) else 0
 
@@ -90,6 +112,17 @@ def _read_seeds(text: str) -> int | list[int]:
         return [int(part) for part in text.split(",") if part] if "," in text else int(text)
     except ValueError:
         raise OptionError("seeds are whole numbers", got=text, fix="--seeds 5, or --seeds 0,1,7") from None
+
+
+def _render_plan(result: dict[str, Any], *, as_json: bool) -> None:
+    from milepost.reporting import print_plan
+
+    if as_json:
+        import json
+
+        click.echo(json.dumps(result, indent=1))
+    else:
+        print_plan(result)
 
 
 def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:

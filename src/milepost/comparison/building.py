@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from milepost.comparison.design import Trial
@@ -30,8 +32,20 @@ def build_model(trial: Trial, task: Task) -> nn.Module:
         channels=head.channels,
         patch=head.patch,
         horizon=head.horizon,
+        scale=trial.scale,
     )
-    return build_scratch(head.kind, shape, encoding=trial.encoding, seed=trial.seed)
+    model = build_scratch(head.kind, shape, encoding=trial.encoding, seed=trial.seed)
+    if not size.parameters:
+        return model
+    # one unit of feed-forward width is a row, a column and a bias in each block
+    units = round((size.parameters - count_trainable(model)) / (size.layers * (2 * size.dim + 1)))
+    wider = replace(shape, inner=4 * size.dim + units)
+    return build_scratch(head.kind, wider, encoding=trial.encoding, seed=trial.seed) if units else model
+
+
+def count_trainable(model: nn.Module) -> int:
+    """Parameters that training changes."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def find_encoding(model: nn.Module) -> Encoding:

@@ -28,7 +28,7 @@ SCALE_RULE = (
 
 @dataclass(frozen=True)
 class Model:
-    """Size and start of the model that all trials share: transformers' GPT-2, trained from scratch.
+    """Size and start of the model that all trials share: one of transformers', trained from scratch.
 
     Args:
         layers: blocks.
@@ -36,13 +36,15 @@ class Model:
         heads: attention heads.
         init_std: std of the initial weights; by default sqrt(2 / (5 dim)) (Nguyen & Salazar 2019,
             "Transformers without Tears", section 2.2), GPT-2's own 0.02 fits a width of 768 or more.
+        parameters: trainable parameters that every model is to have: feed-forward layers are widened until it
+            does, to the nearest whole unit; 0 leaves them as they are.
     """
 
     layers: int = 2
     dim: int = 64
     heads: int = 8
     init_std: float = 0.0
-    base: str = "gpt2"
+    parameters: int = 0
 
     def __post_init__(self) -> None:
         for name in ("layers", "dim", "heads"):
@@ -166,30 +168,6 @@ class Trial:
         design["training"] = Training(**design["training"] | {"betas": tuple(design["training"]["betas"])})
         design["options"] = Options(**design["options"])
         return cls(Design(**design), **content)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What one call asks for: a design, and which encodings, seeds and lengths of it.
-
-    Args:
-        encodings: canonical spec strings.
-        lengths: evaluation lengths, rising.
-        baseline: the encoding that the others are held against.
-        margin: difference that does not matter, as a share of the baseline's loss.
-    """
-
-    design: Design
-    encodings: tuple[str, ...]
-    seeds: tuple[int, ...]
-    lengths: tuple[int, ...]
-    baseline: str
-    margin: float
-
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        """All trials, seed by seed, so that an early end leaves whole seeds."""
-        return tuple(Trial(self.design, name, seed) for seed in self.seeds for name in self.encodings)
 
 
 def _digest(content: dict[str, Any]) -> str:

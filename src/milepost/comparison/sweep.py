@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from milepost.comparison.design import (
     ENCODINGS,
     Design,
     Model,
-    Sweep,
     Training,
     Trial,
     read_encodings,
@@ -19,8 +19,10 @@ from milepost.comparison.design import (
     read_seeds,
 )
 from milepost.comparison.folder import RunFolder, environment
-from milepost.comparison.result import build_result
+from milepost.comparison.request import Purpose, Sweep, read_baseline, read_until
+from milepost.comparison.result import build_result, is_decided, read_values
 from milepost.comparison.runner import Job, Plan, Progress, run_jobs
+from milepost.comparison.settings import Grid, choose_setting, read_grid
 from milepost.errors import OptionError
 from milepost.tasks import Options, Task, find_task
 
@@ -39,11 +41,19 @@ def compare(
     options: Options | None = None,
     model: Model | None = None,
     training: Training | None = None,
+    match: str | None = None,
+    tune_lr: str | Sequence[float] | None = None,
+    tune_scale: str | Sequence[float] | None = None,
+    need_length: int | None = None,
+    max_parameters: int | None = None,
+    until: str | None = None,
+    max_seeds: int = 20,
     margin: float = 0.01,
     workers: int | None = None,
     device: str = "cpu",
     out: str | Path | None = None,
     restart: bool = False,
+    dry_run: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_plan: Callable[[Plan], None] | None = None,
 ) -> dict[str, Any]:
@@ -63,11 +73,21 @@ def compare(
         options: what else there is to say of the data: tokenizer, columns, parts of its own.
         model: size and initial scale of the shared model.
         training: the shared recipe.
-        margin: difference that does not matter, as a share of the baseline's loss.
+        match: ``parameters`` widens the feed-forward layers of models with fewer parameters.
+        tune_lr: learning rates to choose from for each encoding, on the validation part; ``auto`` is half, once
+            and twice that of ``training``. Every rate is trained with every seed.
+        tune_scale: factors to choose from on the initial scale of what an encoding adds, likewise.
+        need_length: the length that decides; the trained one by default.
+        max_parameters: most parameters that an encoding may add to be recommended.
+        until: ``decided`` adds seeds until every encoding's verdict at the deciding length is shown.
+        max_seeds: most seeds that ``until`` adds up to.
+        margin: difference that does not matter, as a share of the baseline's value.
         workers: processes at once, each with one thread; the number of processors by default.
         device: a torch device.
         out: the run folder; ``milepost-runs/<task>-<hash of the design>`` by default.
         restart: train all trials of the folder anew.
+        dry_run: plan only: nothing is written, and the result says what time and memory it would take, by a
+            few training steps of each encoding.
         on_progress: told of each trial's progress.
         on_plan: told the folder, all trials and the jobs still to do, before they begin.
 
@@ -83,67 +103,123 @@ def compare(
     kind = find_task(task)
     data, trained = data or kind.source, train_length or kind.train_length
     names = read_encodings(encodings)
-    base = _read_baseline(baseline, names)
+    base = read_baseline(baseline, names)
     wanted_seeds = read_seeds(seeds)
-    wanted_lengths = read_lengths([*read_lengths(kind.lengths if lengths is None else lengths), trained])
+    purpose = Purpose(need_length, max_parameters)
+    measured = [*read_lengths(kind.lengths if lengths is None else lengths), trained]
+    wanted_lengths = read_lengths(measured if need_length is None else [*measured, need_length])
+    recipe = training or Training()
+    grid = Grid(read_grid("tune-lr", tune_lr, recipe.lr), read_grid("tune-scale", tune_scale, 1.0))
+    sequential = read_until(until, wanted_seeds, max_seeds)
+    if sequential is not None and len(wanted_seeds) < sequential.looks[0]:
+        wanted_seeds = read_seeds(sequential.looks[0])
     if not 0 <= margin < 1:
-        raise OptionError("the margin is a share of the loss", got=str(margin), fix="0.01 is one per cent")
+        raise OptionError("the margin is a share of the value", got=str(margin), fix="0.01 is one per cent")
     if workers is not None and workers < 1:
         raise OptionError("at least one worker is needed", got=str(workers), fix="--workers 1 or more")
     said = options or Options()
     content = kind.open(data, said)
     content.check_lengths(trained, wanted_lengths)
-    design = Design(task, data, content.sha256, trained, said, model or Model(), training or Training())
-    _check_encodings(names, design, content)
-    sweep = Sweep(design, names, wanted_seeds, wanted_lengths, base, margin)
+    design = Design(task, data, content.sha256, trained, said, model or Model(), recipe)
+    design, scalable = _build_all(design, names, content, match)
+    sweep = Sweep(
+        design, names, wanted_seeds, wanted_seeds, wanted_lengths, base, margin, kind.metrics[0], purpose, grid,
+        scalable, sequential=sequential,
+    )  # fmt: skip
     folder = RunFolder(Path(out) if out else Path(RUNS) / f"{task}-{design.key()}")
     folder.check(design)
-    if restart:
+    if restart and not dry_run:
         folder.restart()
-    plan = _plan(sweep, folder, content)
-    if on_plan is not None:
-        on_plan(plan)
-    failures = {}
-    if plan.jobs:
-        here = environment(device)
+    here = environment(device)
+
+    def train(sweep: Sweep) -> dict[Trial, str]:
+        plan = _plan(sweep, folder, content)
+        if on_plan is not None:
+            on_plan(plan)
+        if not plan.jobs or dry_run:
+            return {}
         folder.check_environment(here)
         folder.begin(design, here)
-        at_once = workers or available_processors()
-        news = on_progress or (lambda _: None)
-        failures = run_jobs(plan.jobs, folder.path, workers=at_once, device=device, on_progress=news)
-    result = build_result(sweep, folder, failures, content, environment(device))
+        at_once, news = workers or available_processors(), on_progress or (lambda _: None)
+        return run_jobs(plan.jobs, folder.path, workers=at_once, device=device, on_progress=news)
+
+    failures = train(sweep)
+    sweep = _choose(sweep, folder)
+    result = build_result(sweep, folder, failures, content, here)
+    while sequential and len(sweep.seeds) < sequential.looks[-1] and not is_decided(result) and not dry_run:
+        sweep = sweep.with_seeds(len(sweep.seeds) + 1)
+        failures |= train(sweep)
+        result = build_result(sweep, folder, failures, content, here)
+    if dry_run:
+        from milepost.comparison.estimate import estimate
+
+        jobs = _plan(sweep, folder, content).jobs
+        taken = estimate(jobs, content, workers=workers or available_processors(), device=device)
+        return result | {"estimate": taken}
     folder.write_result(result)
     return result
 
 
-def _read_baseline(baseline: str | None, names: tuple[str, ...]) -> str:
-    if baseline is None:
-        return "learned" if "learned" in names else names[0]
-    (base,) = read_encodings([baseline])
-    if base not in names:
-        raise OptionError(
-            "the baseline is not among the encodings", got=base, fix=f"one of {', '.join(names)}"
-        )
-    return base
+def _build_all(
+    design: Design, names: tuple[str, ...], task: Task, match: str | None
+) -> tuple[Design, frozenset[str]]:
+    """Build each encoding once, so that a bad option is an error before anything is trained or written.
+
+    Returns the design, with the number of parameters that all are to have, and the encodings that have a scale.
+    """
+    from milepost.comparison.building import build_model, count_trainable, find_encoding
+
+    if match not in (None, "parameters"):
+        raise OptionError("parameters can be matched", got=f"match={match!r}", fix="--match parameters")
+    models = {name: build_model(Trial(design, name, 0), task) for name in names}
+    scaled = {name: build_model(Trial(design, name, 0, scale=2.0), task) for name in names}
+    scalable = frozenset(
+        name for name in names if find_encoding(models[name]).scales != find_encoding(scaled[name]).scales
+    )
+    if match is None:
+        return design, scalable
+    most = max(map(count_trainable, models.values()))
+    return replace(design, model=replace(design.model, parameters=most)), scalable
 
 
-def _check_encodings(names: tuple[str, ...], design: Design, task: Task) -> None:
-    """Build each encoding once, so that a bad option is an error before anything is trained or written."""
-    from milepost.comparison.building import build_model
-
-    for name in names:
-        build_model(Trial(design, name, 0), task)
+def _choose(sweep: Sweep, folder: RunFolder) -> Sweep:
+    """Choose each encoding's setting on the validation part."""
+    if not sweep.grid.tuned:
+        return sweep
+    chosen = {}
+    for name in sweep.encodings:
+        values = {
+            setting: read_values(sweep, folder, name, setting, sweep.design.train_length, "validation")
+            for setting in sweep.settings(name)
+        }
+        chosen[name] = choose_setting(values, higher_is_better=sweep.metric.higher_is_better)
+    return replace(sweep, chosen=chosen)
 
 
 def _plan(sweep: Sweep, folder: RunFolder, task: Task) -> Plan:
-    missing = [(trial, _missing(folder, trial, sweep.lengths, task)) for trial in sweep.trials]
-    jobs = tuple(Job(trial, lengths) for trial, lengths in missing if lengths)
-    return Plan(folder.path, sweep.trials, jobs)
+    tuning = dict.fromkeys(sweep.tuning_trials, (sweep.design.train_length,))
+    trials = tuple(
+        dict.fromkeys((*tuning, *sweep.trials) if not sweep.grid.tuned or sweep.chosen else tuning)
+    )
+    jobs = []
+    for trial in trials:
+        record = folder.read_record(trial)
+        lengths = _missing(folder, trial, record, sweep.lengths, task, "test")
+        validation = _missing(folder, trial, record, tuning.get(trial, ()), task, "validation")
+        if lengths or validation:
+            jobs.append(Job(trial, lengths, validation))
+    return Plan(folder.path, trials, tuple(jobs))
 
 
-def _missing(folder: RunFolder, trial: Trial, lengths: tuple[int, ...], task: Task) -> tuple[int, ...]:
+def _missing(
+    folder: RunFolder,
+    trial: Trial,
+    record: dict[str, Any] | None,
+    lengths: tuple[int, ...],
+    task: Task,
+    part: str,
+) -> tuple[int, ...]:
     """Lengths still to measure, all of them for a trial that is not trained."""
-    record = folder.read_record(trial)
     if record is None:
         return lengths
     if record["status"] != "done":
@@ -151,7 +227,7 @@ def _missing(folder: RunFolder, trial: Trial, lengths: tuple[int, ...], task: Ta
     from milepost.comparison.trial import answers
 
     answered = (length for length in lengths if answers(record, task, length))
-    return tuple(length for length in answered if folder.read_measured(trial, length) is None)
+    return tuple(length for length in answered if folder.read_measured(trial, length, part) is None)
 
 
 def available_processors() -> int:

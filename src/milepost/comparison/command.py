@@ -1,0 +1,48 @@
+"""A sweep as the command line that makes it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import Any
+
+from milepost.comparison.request import Sweep
+
+
+def build_command(sweep: Sweep) -> str:
+    """The command line that makes the same comparison again."""
+    design, seeds = sweep.design, sweep.tuning_seeds
+    size, recipe = design.model, design.training
+    options: dict[str, Any] = {
+        "task": design.task,
+        "encodings": ",".join(sweep.encodings),
+        "baseline": sweep.baseline,
+        "train-length": design.train_length,
+        "lengths": ",".join(map(str, sweep.lengths)),
+        "steps": recipe.steps,
+        "batch": recipe.batch,
+        "lr": recipe.lr,
+        "seeds": len(seeds) if seeds == tuple(range(len(seeds))) else ",".join(map(str, seeds)) + ",",
+        "layers": size.layers,
+        "dim": size.dim,
+        "heads": size.heads,
+        "init-std": size.init_std,
+        "margin": sweep.margin,
+    }
+    for name, values in (("tune-lr", sweep.grid.lrs), ("tune-scale", sweep.grid.scales)):
+        if len(values) > 1:
+            options[name] = ",".join(f"{value:g}" for value in values)
+    purpose = {f.name: getattr(sweep.purpose, f.name) for f in dataclasses.fields(sweep.purpose)}
+    options |= {name.replace("_", "-"): value for name, value in purpose.items() if value is not None}
+    if sweep.sequential is not None:
+        options |= {"until": "decided", "max-seeds": sweep.sequential.looks[-1]}
+    if size.parameters:
+        options["match"] = "parameters"
+    for told in dataclasses.fields(design.options):
+        value = getattr(design.options, told.name)
+        if told.name != "header" and value != told.default:
+            options[told.name.replace("_", "-")] = value
+    words = ["milepost", "compare", design.data, *([] if design.options.header else ["--no-header"])]
+    for option, value in options.items():
+        words += [f"--{option}", str(value)]
+    return shlex.join(words)
