@@ -111,10 +111,10 @@ class StageProgress:
             if self._bar is None:
                 self._bar = _make_bar()
                 self._bar.start()
-                self._task = self._bar.add_task("", total=total)
-            self._bar.update(self._task, completed=done, description=what)
+                self._task = self._bar.add_task("")
+            self._bar.update(self._task, completed=done, total=total or None, description=what)
         elif what != self._what:
-            click.echo(f"{what} ({done - 1} of {total} readings done)", err=True)
+            click.echo(f"{what} ({done} of {total})" if total else what, err=True)
         self._what = what
 
 

@@ -82,7 +82,7 @@ def choose(
         device: a torch device.
         revision: of a Hub id.
         tensor: the key of the table, where several could be meant.
-        on_progress: told what is read, and how many of how many documents were.
+        on_progress: told what is done, and how many of how many readings are over (of 0, before they are counted).
 
     Returns:
         The document of ``schemas/choose.json``: ``candidates`` with their metrics, ``recommendation`` and more.
@@ -91,6 +91,19 @@ def choose(
         DataError: MP110, fewer than three documents that are longer than the model. OptionError: MP105.
         MissingExtra: MP106. ModelError: MP124, a model that cannot be measured. UnknownName: MP104. SpecError: MP103.
         MilepostError: what ``milepost.tables.read`` raises.
+
+    >>> import tempfile
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+    >>> words = Tokenizer(models.WordLevel({"?": 0, "the": 1, "of": 2}, unk_token="?"))
+    >>> words.pre_tokenizer = pre_tokenizers.Whitespace()
+    >>> config = GPT2Config(vocab_size=3, n_positions=16, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     GPT2LMHeadModel(config).save_pretrained(folder)
+    ...     _ = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?").save_pretrained(folder)
+    ...     result = choose(folder, "builtin:python-docs", to=32, candidates="tile,linear", documents=3)
+    >>> [(row["method"], row["metrics"]["short"]["verdict"]) for row in result["candidates"]][0]
+    ('tile', 'same')
     """
     for module in ("torch", "transformers"):
         if find_spec(module) is None:
@@ -110,7 +123,9 @@ def choose(
     from milepost.tuning.readings import LossReading, PassageReading
     from milepost.tuning.ruling import compare_outcomes, recommend
 
+    say = on_progress or (lambda what, done, total: None)
     source = read_text(data, text_column, header=header)
+    say("loading the model", 0, 0)
     subject = load_subject(model, objective=objective, revision=revision, tensor=tensor, device=device)
     if length <= subject.length:
         raise OptionError(
@@ -118,8 +133,9 @@ def choose(
             got=f"{subject.length} positions, {length} wanted",
             fix=f"ask for more than {subject.length}",
         )
+    say("counting tokens", 0, 0)
     texts, longer = _draw(subject, source.documents, length, documents, seed)
-    progress = _Progress(on_progress, len(texts), len(methods) + 1)
+    progress = _Progress(say, len(texts), len(methods) + 1)
     progress.begin("the model as it is")
     ask = PassageReading if subject.kind == "embedding" else LossReading
     reading = ask(subject, texts, seed=seed, tick=progress.tick)
@@ -256,7 +272,7 @@ def _copy(model: PreTrainedModel) -> PreTrainedModel:
 class _Progress:
     """Counts documents in stages of as many, and says what reads them."""
 
-    def __init__(self, say: Callable[[str, int, int], None] | None, documents: int, stages: int) -> None:
+    def __init__(self, say: Callable[[str, int, int], None], documents: int, stages: int) -> None:
         self._say = say
         self._documents = documents
         self._total = documents * stages
@@ -265,9 +281,9 @@ class _Progress:
     def begin(self, what: str) -> None:
         self._what = what
         self._stage += 1
-        self._done = self._stage * self._documents  # a candidate may be refused before it reads
+        self._done = self._stage * self._documents - 1  # a candidate may be refused before it reads
+        self.tick()
 
     def tick(self) -> None:
         self._done += 1
-        if self._say:
-            self._say(self._what, self._done, self._total)
+        self._say(self._what, self._done, self._total)
