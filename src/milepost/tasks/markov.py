@@ -72,7 +72,7 @@ class MarkovChain:
         Returns:
             float64, shape ``(hidden.sum(),)``, in the order of ``hidden``.
         """
-        batch, length = symbols.shape
+        length = symbols.shape[1]
         seen = np.where(hidden[..., None], 1.0, np.eye(len(self.transition))[symbols])
         forward = np.empty_like(seen)
         backward = np.ones_like(seen)
