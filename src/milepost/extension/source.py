@@ -12,18 +12,24 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from milepost.errors import DataError, MilepostError, MissingExtra, UnsafeFile
-from milepost.tables import INDEX, Checkpoint, Folder, is_hub_id, parse_json, read_header
-from milepost.tables.files import check_name
+from milepost.tables import (
+    COPY_FOLDERS,
+    INDEX,
+    Checkpoint,
+    Folder,
+    find_transformer,
+    is_copy,
+    is_hub_id,
+    read_header,
+)
 
 CARD: Final = "README.md"
 _WEIGHTS: Final = ("model.safetensors", "open_clip_model.safetensors")
 _BESIDE_A_FILE: Final = (".json", ".txt", ".model", ".jinja", ".spm", ".md")
-_STALE_FOLDERS: Final = re.compile(r"onnx|openvino|coreml|tflite|checkpoint-\d+")
-_STALE: Final = re.compile(
-    r".+\.(onnx|onnx_data|h5|msgpack|ot|gguf|tflite|pt|pth|ckpt|engine|mlmodel)|(pytorch|openvino|open_clip_pytorch)_model.*\.bin"
-    r"|(pytorch|tf|flax)_model.*\.index\.json|openvino_model.*\.xml"
+_STATES: Final = re.compile(
+    r".+\.(pt|pth|ckpt)|(pytorch|tf|flax)_model.*\.index\.json|openvino_model.*\.xml|checkpoint-\d+"
 )
-"""Copies of the weights in other formats, and states of training: they hold the old table, or rows of its length."""
+"""States of training, and what goes with copies of the weights: they hold the old table, or rows of its length."""
 _WHY_STALE: Final = "weights in another format, or a state of training"
 
 
@@ -93,7 +99,8 @@ def find_source(model: str | os.PathLike[str], revision: str | None) -> Source:
         )
     if path.is_dir():
         root = path.resolve()
-        inner, weights = _inner(root), None
+        below, weights = find_transformer(root), None
+        inner = f"{below}/" if below else ""
         title = text if is_hub_id(text) and path != Path(text).expanduser() else root.name
     else:
         if path.suffix != ".safetensors":
@@ -158,19 +165,12 @@ def _holds(member: Member, keys: set[str]) -> bool:
     return any(key.endswith(known) or known.endswith(key) for key in header.entries for known in keys)
 
 
-def _inner(root: Path) -> str:
-    """Where sentence-transformers keeps the Transformer: in the folder itself, or in one below it."""
-    if not (root / "modules.json").is_file():
-        return ""
-    with Folder(root) as folder:
-        raw = folder.read("modules.json", 0, folder.size("modules.json")).removeprefix(b"\xef\xbb\xbf")
-    modules = parse_json(b'{"modules": ' + raw + b"}", "modules.json")["modules"]
-    for module in modules if isinstance(modules, list) else ():
-        path = module.get("path") if isinstance(module, dict) else None
-        if isinstance(path, str) and path and str(module.get("type")).endswith("Transformer"):
-            check_name(path)
-            return f"{path}/" if (root / path).is_dir() else ""
-    return ""
+def _is_stale(name: str) -> bool:
+    return is_copy(name) or _STATES.fullmatch(name) is not None
+
+
+def _is_stale_folder(name: str) -> bool:
+    return name in COPY_FOLDERS or _STATES.fullmatch(name) is not None
 
 
 def _walk(
@@ -183,7 +183,7 @@ def _walk(
             if path.is_dir():
                 if weights is not None or path.name.startswith("."):
                     continue
-                if path.is_symlink() or (_STALE_FOLDERS.fullmatch(path.name) and below in ("", inner)):
+                if path.is_symlink() or (_is_stale_folder(path.name) and below in ("", inner)):
                     left.append((name, "a link to a folder" if path.is_symlink() else _WHY_STALE))
                 else:
                     yield from _walk(path, f"{name}/", inner, weights, left)
@@ -191,7 +191,7 @@ def _walk(
                 continue
             elif weights is not None and path.name != weights.name and path.suffix not in _BESIDE_A_FILE:
                 left.append((name, "not a part of this file's model"))
-            elif below in ("", inner) and _STALE.fullmatch(path.name):
+            elif below in ("", inner) and _is_stale(path.name):
                 left.append((name, _WHY_STALE))
             elif not opened.holds(path.name):
                 raise UnsafeFile(

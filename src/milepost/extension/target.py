@@ -116,8 +116,8 @@ def _sinusoid_target(
     """Sinusoids are made, not learned: stored ones by their formula, the others by the model from its configuration."""
     tables, family = checkpoint.tables, checkpoint.family
     layout = matches[tables[0].key].form.waves if tables else None
-    field = family.computed if family and not tables else None
-    old = checkpoint.config.get(field or "")
+    field = (family.computed or "") if family and not tables else ""
+    old: Any = checkpoint.config.get(field)
     if method is not None or isinstance(to, tuple) or (layout is None and type(old) is not int):
         asked = f", asked for {method.spec}" if method else ""
         raise ExtendRefused(

@@ -15,8 +15,10 @@ from milepost.tables.reading import INDEX, read
 from milepost.tables.recognition import Match, recognise
 from milepost.tables.rows import COUNTS
 from milepost.tables.rule import PREFIX, RECORD, Rule, read_rule
+from milepost.tables.siblings import COPY_FOLDERS, find_transformer, is_copy, read_modules
 
 __all__ = [
+    "COPY_FOLDERS",
     "COUNTS",
     "FAMILIES",
     "INDEX",
@@ -37,11 +39,14 @@ __all__ = [
     "decode",
     "encode",
     "family_of",
+    "find_transformer",
+    "is_copy",
     "is_hub_id",
     "parse_header",
     "parse_json",
     "read",
     "read_header",
+    "read_modules",
     "read_rule",
     "recognise",
 ]

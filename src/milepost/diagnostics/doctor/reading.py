@@ -9,13 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from milepost.diagnostics.doctor.case import Case, Twin, dig
+from milepost.diagnostics.doctor.case import Case, Twin
 from milepost.diagnostics.doctor.limits import measure_limits
 from milepost.diagnostics.doctor.twins import find_twins
-from milepost.errors import OptionError, UnsafeFile
-from milepost.tables import INDEX, MAX_HEADER_BYTES, Checkpoint, Folder, HubModel, parse_json, read, recognise
+from milepost.errors import OptionError
+from milepost.tables import (
+    INDEX,
+    MAX_HEADER_BYTES,
+    Checkpoint,
+    Folder,
+    HubModel,
+    find_transformer,
+    parse_json,
+    read,
+    read_modules,
+    recognise,
+)
 from milepost.tables.editing import members
-from milepost.tables.files import check_name
 
 OBJECTS = (
     "config.json",
@@ -56,7 +66,7 @@ def read_case(
         twins: tuple[Twin, ...] = find_twins(source, checkpoint)
     if located is not None and located != Path(model).expanduser():
         with Folder(Path(model).expanduser()) as outer:
-            documents["modules.json"] = _read_modules(outer)
+            documents["modules.json"] = {"modules": read_modules(outer)}
     case = Case(
         checkpoint=replace(checkpoint, source=os.fspath(model)),
         placed=tuple((table, matches[table.key]) for table in checkpoint.tables),
@@ -78,23 +88,7 @@ def locate(model: str | os.PathLike[str]) -> Path | None:
     root = Path(model).expanduser()
     if not root.is_dir():
         return None
-    if not (root / "modules.json").is_file():
-        return root
-    with Folder(root) as folder:
-        modules = _read_modules(folder)["modules"]
-    for module in modules:
-        path = dig(module, ("path",))
-        if str(dig(module, ("type",))).endswith(".Transformer") and isinstance(path, str) and path:
-            check_name(path)
-            inside = root / path
-            if not inside.resolve().is_relative_to(root.resolve()):
-                raise UnsafeFile(
-                    "modules.json names a folder outside the model's",
-                    got=ascii(path[:80]),
-                    fix="do not use it",
-                )
-            return inside if inside.is_dir() else root
-    return root
+    return root / find_transformer(root)
 
 
 @contextmanager
@@ -118,7 +112,7 @@ def _read_documents(source: Folder | HubModel) -> dict[str, Mapping[str, Any]]:
     if "tokenizer.json" in source.names:
         documents["tokenizer.json"] = _read_tokenizer(source)
     if "modules.json" in source.names:
-        documents["modules.json"] = _read_modules(source)
+        documents["modules.json"] = {"modules": read_modules(source)}
     return documents
 
 
@@ -138,12 +132,3 @@ def _read_tokenizer(source: Folder | HubModel) -> dict[str, Any]:
             pass  # the head ends in the middle of something: read it all
     whole = source.read_json(name)
     return {member: whole[member] for member in wanted if member in whole}
-
-
-def _read_modules(source: Folder | HubModel) -> dict[str, Any]:
-    """The one file that holds a list, read by the rules for all others."""
-    raw = source.read("modules.json", 0, min(source.size("modules.json"), 1_000_000))
-    modules = parse_json(b'{"modules": ' + raw.removeprefix(b"\xef\xbb\xbf") + b"}", "modules.json")[
-        "modules"
-    ]
-    return {"modules": modules if isinstance(modules, list) else []}

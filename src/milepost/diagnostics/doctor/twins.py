@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from milepost.diagnostics.doctor.case import Twin
-from milepost.tables import Checkpoint, Folder, HubModel
+from milepost.tables import COPY_FOLDERS, Checkpoint, Folder, HubModel, is_copy
 
 MAX_BYTES: Final = 1 << 30
 _CHUNK: Final = 1 << 24
-_FOLDERS: Final = ("onnx", "openvino")
-_NAMES = re.compile(
-    r"(pytorch_model.*\.bin|tf_model.*\.h5|flax_model.*\.msgpack|rust_model\.ot|openvino_model.*\.bin|.*\.onnx(_data)?|.*\.gguf)$"
-)
 
 
 def find_twins(source: Folder | HubModel, checkpoint: Checkpoint) -> tuple[Twin, ...]:
@@ -34,7 +29,7 @@ def find_twins(source: Folder | HubModel, checkpoint: Checkpoint) -> tuple[Twin,
         for name in source.names
         if _is_twin(name) and name not in used
     ]
-    for below in _FOLDERS:
+    for below in COPY_FOLDERS:
         path = source.path / below
         if path.is_dir() and path.resolve().is_relative_to(source.path):
             with Folder(path) as inner:
@@ -48,7 +43,7 @@ def find_twins(source: Folder | HubModel, checkpoint: Checkpoint) -> tuple[Twin,
 
 def _is_twin(name: str) -> bool:
     folder, _, base = name.rpartition("/")
-    return folder in ("", *_FOLDERS) and _NAMES.match(base) is not None
+    return folder in ("", *COPY_FOLDERS) and is_copy(base)
 
 
 def _compare(folder: Folder, name: str, checkpoint: Checkpoint) -> str:
