@@ -194,6 +194,7 @@ def test_a_candidate_that_cannot_be_made_is_named_with_the_reason(periodic: Path
         ({"to": 17}, OptionError, "too close"),
         ({"to": "32x32"}, ModelError, "images"),
         ({"documents": 2}, OptionError, "three documents"),
+        ({"seed": -1}, OptionError, "seed"),
         ({"candidates": "tyle"}, UnknownName, "did you mean tile"),
         ({"candidates": "crop"}, OptionError, "crop"),
         ({"candidates": "bicubic"}, OptionError, "bicubic"),

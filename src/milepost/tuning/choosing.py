@@ -108,31 +108,16 @@ def choose(
     for module in ("torch", "transformers"):
         if find_spec(module) is None:
             raise MissingExtra.of("torch", module)
-    if documents < FEWEST_DOCUMENTS:
-        raise OptionError(
-            "an interval takes three documents",
-            got=f"{documents} wanted",
-            fix="--documents 50, or leave it out",
-        )
-    methods = _build(candidates)
-    length = read_size(to)
-    if not isinstance(length, int):
-        raise ModelError("images cannot be measured yet", got=f"{to}", fix="choose a method with --method")
+    methods, length = _build(candidates), _read_length(to)
+    _refuse_numbers(documents, seed)
     from milepost.tasks import read_text
     from milepost.tuning.loading import load_subject
     from milepost.tuning.readings import LossReading, PassageReading
-    from milepost.tuning.ruling import compare_outcomes, recommend
 
     say = on_progress or (lambda what, done, total: None)
     source = read_text(data, text_column, header=header)
     say("loading the model", 0, 0)
     subject = load_subject(model, objective=objective, revision=revision, tensor=tensor, device=device)
-    if length <= subject.length:
-        raise OptionError(
-            "the target is not larger than the table",
-            got=f"{subject.length} positions, {length} wanted",
-            fix=f"ask for more than {subject.length}",
-        )
     say("counting tokens", 0, 0)
     texts, longer = _draw(subject, source.documents, length, documents, seed)
     progress = _Progress(say, len(texts), len(methods) + 1)
@@ -140,16 +125,10 @@ def choose(
     ask = PassageReading if subject.kind == "embedding" else LossReading
     reading = ask(subject, texts, seed=seed, tick=progress.tick)
     baseline = reading.baseline()
-    rows, outcomes = [], {}
+    measured = []
     for method in methods:
         progress.begin(str(method.spec))
-        row, outcome = _measure(reading, method, length, tensor)
-        rows.append(row)
-        if outcome is not None:
-            outcomes[row["method"]] = outcome
-    found = compare_outcomes(reading, baseline, outcomes)
-    rows = [row | found.get(row["method"], {}) for row in rows]
-    references = compare_outcomes(reading, baseline, reading.references())
+        measured.append(_measure(reading, method, length, tensor))
     return {
         "schema_version": SCHEMA_VERSION,
         "source": os.fspath(model),
@@ -161,6 +140,22 @@ def choose(
         "milepost_version": __version__,
         "data": _describe_data(source, texts, longer),
         "metrics": [_describe_metric(metric, reading) for metric in reading.metrics],
+        **_rule(reading, baseline, measured),
+        "extension": None,
+    }
+
+
+def _rule(
+    reading: Reading, baseline: Outcome, measured: Sequence[tuple[dict[str, Any], Outcome | None]]
+) -> dict[str, Any]:
+    """The parts of the document that hold outcomes against each other."""
+    from milepost.tuning.ruling import compare_outcomes, recommend
+
+    outcomes = {row["method"]: outcome for row, outcome in measured if outcome is not None}
+    found = compare_outcomes(reading, baseline, outcomes)
+    rows = [row | found.get(row["method"], {}) for row, _ in measured]
+    references = compare_outcomes(reading, baseline, reading.references())
+    return {
         "baseline": {
             "name": reading.baseline_name,
             "values": {name: values.tolist() for name, values in baseline.values.items()},
@@ -168,7 +163,6 @@ def choose(
         "references": [{"name": name} | facts for name, facts in references.items()],
         "candidates": rows,
         "recommendation": recommend(reading, rows, references),
-        "extension": None,
     }
 
 
@@ -189,6 +183,24 @@ def _describe_metric(metric: Metric, reading: Reading) -> dict[str, Any]:
     better = "higher" if metric.higher_is_better else "lower"
     decides = metric.name == reading.deciding
     return {"name": metric.name, "title": metric.title, "better": better, "decides": decides}
+
+
+def _read_length(to: int | str) -> int:
+    length = read_size(to)
+    if not isinstance(length, int):
+        raise ModelError("images cannot be measured yet", got=f"{to}", fix="choose a method with --method")
+    return length
+
+
+def _refuse_numbers(documents: int, seed: int) -> None:
+    if documents < FEWEST_DOCUMENTS:
+        raise OptionError(
+            "an interval takes three documents",
+            got=f"{documents} wanted",
+            fix="--documents 50, or leave it out",
+        )
+    if seed < 0:
+        raise OptionError("a seed is a number from 0 on", got=f"{seed}", fix="--seed 0, or leave it out")
 
 
 def _build(candidates: Sequence[str] | str | None) -> list[Method]:
@@ -215,10 +227,16 @@ def _draw(
     """Documents that go on past the model's length, in their order, and how many of them there are.
 
     Raises:
-        DataError: MP110, when there are too few.
+        DataError: MP110, when there are too few. OptionError: MP105, a length that lets nothing be measured.
     """
     from milepost.tuning.readings import Text, passage_tokens
 
+    if to <= subject.length:
+        raise OptionError(
+            "the target is not larger than the table",
+            got=f"{subject.length} positions, {to} wanted",
+            fix=f"ask for more than {subject.length}",
+        )
     least = subject.room() + passage_tokens(subject.length)
     if subject.room(to) < least:
         raise OptionError(
