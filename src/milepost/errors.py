@@ -10,6 +10,7 @@
     ├── OptionError        MP105      2   (ValueError)   an option out of its range
     ├── MissingExtra       MP106      2   (ImportError)  an optional dependency is not installed
     ├── FolderError        MP107      2   (ValueError)   a run folder that belongs to something else
+    │   └── DiskFull       MP108      2                  no room for what is to be written
     ├── DataError          MP110      3   (ValueError)   data that cannot be used
     ├── UnknownFamily      MP120      3   (LookupError)  a model family Milepost does not know
     ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
@@ -139,6 +140,12 @@ class FolderError(MilepostError, ValueError):
 
     code = "MP107"
     exit_code = 2
+
+
+class DiskFull(FolderError):
+    """A disk or a quota has no room for what is to be written; what was whole stays whole."""
+
+    code = "MP108"
 
 
 class DataError(MilepostError, ValueError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from milepost.errors import FolderError
+from milepost.errors import DiskFull, FolderError
 
 
 @contextlib.contextmanager
@@ -21,7 +22,8 @@ def durable(path: Path, *, keep_mode: bool = False) -> Iterator[Path]:
         keep_mode: give it the permissions of the file that it replaces, instead of those of a new file.
 
     Raises:
-        FolderError: MP107, when the place cannot be written; what was there is as it was.
+        FolderError: MP107, when the place cannot be written; DiskFull: MP108, when it has no room. What was
+            there is as it was.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,17 +33,24 @@ def durable(path: Path, *, keep_mode: bool = False) -> Iterator[Path]:
         try:
             yield beside
             beside.chmod(stat.S_IMODE(path.stat().st_mode) if keep_mode else 0o666 & ~_umask())
-            _sync(beside)
+            sync(beside)
             beside.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        raise FolderError(
-            "a file cannot be written",
-            got=f"{path}: {error.strerror or error}",
-            fix="check the disk and the folder's permissions",
-        ) from error
+        raise unwritable("a file", path, error) from error
+
+
+def unwritable(what: str, path: Path, error: OSError) -> FolderError:
+    """The error for a file or folder that the system does not let us write."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    kind, fix = (
+        (DiskFull, "free some space, then run the same command again")
+        if full
+        else (FolderError, "check the disk and the folder's permissions")
+    )
+    return kind(f"{what} cannot be written", got=f"{str(path)!a}: {error.strerror or error}", fix=fix)
 
 
 def _umask() -> int:
@@ -51,7 +60,8 @@ def _umask() -> int:
     return mask
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open a folder
     handle = os.open(path, os.O_RDONLY)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,29 +19,48 @@ def design() -> Design:
     data = "builtin:python-docs"
     sha256 = CausalLM.open(data, Options()).sha256
     size = Model(layers=1, dim=16, heads=2)
-    return Design("causal-lm", data, sha256, 8, model=size, training=Training(steps=300, batch=2))
+    return Design("causal-lm", data, sha256, 8, model=size, training=Training(steps=600, batch=2))
 
 
 def ignore(_: Progress) -> None:
     pass
 
 
+def children() -> list[int]:
+    found = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    return list(map(int, found))
+
+
+def run(jobs: list[Job], folder: RunFolder, on_progress: Callable[[Progress], None]) -> dict[Trial, str]:
+    return run_jobs(
+        jobs, folder.path, workers=1, device="cpu", on_progress=on_progress, checkpoint_seconds=0.05
+    )
+
+
 @pytest.mark.crash
-def test_a_worker_that_is_killed_takes_only_its_own_trial_with_it(design: Design, tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
+def test_a_trial_whose_worker_is_killed_is_taken_up_again_once(design: Design, tmp_path: Path) -> None:
+    folder, notes = RunFolder(tmp_path / "run"), list[str]()
+    doomed, spared = (Trial(design, name, 0) for name in ("none", "alibi"))
     killed: list[Trial] = []
 
-    def kill_the_first(progress: Progress) -> None:
-        if not killed and not progress.finished:
-            killed.append(progress.trial)
-            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-            os.kill(int(children[-1]), signal.SIGKILL)
+    def kill(progress: Progress) -> None:
+        notes.extend([progress.note] if progress.note else [])
+        trial = progress.trial
+        if progress.steps and not progress.finished and trial == doomed and len(killed) < 2:
+            killed.append(trial)
+            os.kill(children()[-1], signal.SIGKILL)
 
-    jobs = [Job(Trial(design, name, 0), (8,)) for name in ("none", "alibi")]
-    failures = run_jobs(jobs, folder.path, workers=1, device="cpu", on_progress=kill_the_first)
-    assert failures == {killed[0]: "its process died: killed by signal 9"}
-    assert folder.read_record(jobs[0].trial) is None
-    assert folder.read_record(jobs[1].trial)["status"] == "done"  # type: ignore[index]
+    failures = run([Job(doomed, (8,)), Job(spared, (8,))], folder, kill)
+    assert failures == {doomed: "its process died: killed by signal 9"}
+    assert folder.read_record(doomed) is None
+    assert folder.read_record(spared)["status"] == "done"  # type: ignore[index]
+    assert notes == ["its process died (killed by signal 9); it is taken up again"]
+    # a death is no failure that is remembered: the next call goes on from the checkpoint
+    assert run([Job(doomed, (8,))], folder, ignore) == {}
+    events = [entry["event"] for entry in folder.journal.read().entries if entry["trial"] == doomed.key()]
+    assert events[0] == "begun"
+    assert events[-1] == "finished"
+    assert "failed" not in events
 
 
 @pytest.mark.crash
@@ -48,7 +68,7 @@ def test_no_worker_is_left_running_when_the_caller_stops(design: Design, tmp_pat
     seen: list[int] = []
 
     def interrupt(progress: Progress) -> None:
-        seen.extend(map(int, Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()))
+        seen.extend(children())
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -56,8 +76,7 @@ def test_no_worker_is_left_running_when_the_caller_stops(design: Design, tmp_pat
             [Job(Trial(design, "none", 0), (8,))], tmp_path, workers=1, device="cpu", on_progress=interrupt
         )
     assert seen
-    left = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    assert not set(seen) & set(map(int, left))
+    assert not set(seen) & set(children())
 
 
 def test_workers_that_cannot_start_are_one_clear_error(

@@ -5,11 +5,15 @@
     DIR/
       design.json               the design; another design is refused
       environment.json          versions and threads under which its trials were trained
+      journal.jsonl             what happened to its trials
       trials/<key>/
+        lock                    held by the process that works on the trial
+        checkpoint-*            two at most, while it trains
         weights.safetensors     the trained weights
+        trial.json              the record, written when training is done
+        model/                  the same weights as a model folder, where models are kept
         length-<N>.json         metrics, curve and breakdown at one length
         validation-<N>.json     the same of the validation part, where settings are tuned
-        trial.json              the record, written last: a trial without it is begun anew
       result.json  report.html  made from the above by each call
 """
 
@@ -18,16 +22,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from milepost.comparison.design import Design, Trial
+from milepost.comparison.journal import Journal
+from milepost.comparison.lock import locked
 from milepost.errors import FolderError
-from milepost.files import durable
+from milepost.files import durable, sync
 from milepost.tasks import Measured
 
-_DESIGN, _ENVIRONMENT, _RECORD = "design.json", "environment.json", "trial.json"
+_DESIGN, _ENVIRONMENT, _JOURNAL = "design.json", "environment.json", "journal.jsonl"
+_RECORD, _LOCK, _MODEL = "trial.json", "lock", "model"
 _RECORDED = ("status", "scales", "usable_length", "picture", "weights_sha256")  # what readers rely on
 
 
@@ -40,6 +49,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.journal = Journal(path / _JOURNAL)
 
     def check(self, design: Design) -> None:
         """Refuse a folder that holds another design, or anything that is no run.
@@ -54,7 +64,7 @@ class RunFolder:
                 "the output is a file, a folder is wanted", got=str(self.path), fix="give another --out"
             )
         if not (self.path / _DESIGN).exists():
-            if any(self.path.iterdir()):
+            if any(file.name != _JOURNAL for file in self.path.iterdir()):
                 raise FolderError(
                     "the output folder holds other things",
                     got=str(self.path),
@@ -87,20 +97,66 @@ class RunFolder:
                 )
 
     def begin(self, design: Design, environment: dict[str, Any]) -> None:
-        """Make the folder and record the design and the environment, where that is still to do."""
-        for name, content in ((_DESIGN, design.identity()), (_ENVIRONMENT, environment)):
-            if not (self.path / name).exists():
-                write_json(self.path / name, content)
+        """Make the folder and record the design and the environment, where that is still to do.
+
+        Raises:
+            FolderError: MP107, another call has begun another design here, or in another environment.
+        """
+        with locked(self.journal.path):
+            self.check(design)
+            self.check_environment(environment)
+            for name, content in ((_DESIGN, design.identity()), (_ENVIRONMENT, environment)):
+                if not (self.path / name).exists():
+                    write_json(self.path / name, content)
 
     def restart(self) -> None:
-        """Throw the trials and the environment of this design away."""
-        shutil.rmtree(self.path / "trials", ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / _ENVIRONMENT).unlink()
+        """Throw the trials, the journal and the environment of this design away.
+
+        Raises:
+            FolderError: MP107, another call works on a trial; all is then as it was.
+        """
+        with contextlib.ExitStack() as held:
+            for place in (self.path / "trials").glob("*/"):
+                if held.enter_context(locked(place / _LOCK, patience_seconds=0)) is None:
+                    raise FolderError(
+                        "another call works in this folder",
+                        got=f"{place} is being worked on",
+                        fix="wait for its end, or give another --out",
+                    )
+            shutil.rmtree(self.path / "trials", ignore_errors=True)
+            for name in (_ENVIRONMENT, _JOURNAL):
+                (self.path / name).unlink(missing_ok=True)
 
     def trial_path(self, trial: Trial) -> Path:
         """Folder of one trial."""
         return self.path / "trials" / trial.key()
+
+    def model_path(self, trial: Trial) -> Path:
+        """Where the model of a trial is kept, if it is."""
+        return self.trial_path(trial) / _MODEL
+
+    @contextlib.contextmanager
+    def hold(self, trial: Trial, *, patience_seconds: float = math.inf) -> Iterator[bool]:
+        """Keep other processes from working on a trial; False where one does all the time of the patience.
+
+        What a process that died here has left half-written is removed.
+        """
+        place = self.trial_path(trial)
+        with locked(place / _LOCK, patience_seconds=patience_seconds) as handle:
+            if handle is not None:
+                for part in (self.path, place.parent, place):
+                    sync(part)
+                for leftover in place.glob(".*.tmp"):
+                    leftover.unlink()
+            yield handle is not None
+
+    def forget(self, trial: Trial) -> None:
+        """Remove all that a trial has left but its lock, which the caller holds."""
+        for path in self.trial_path(trial).iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != _LOCK:
+                path.unlink()
 
     def read_record(self, trial: Trial) -> dict[str, Any] | None:
         """The record of a finished trial, or None."""
@@ -108,7 +164,7 @@ class RunFolder:
         return read_json(path, *_RECORDED) if path.exists() else None
 
     def write_record(self, trial: Trial, record: dict[str, Any]) -> None:
-        """Write the record of a trial, which finishes it."""
+        """Write the record of a trial: it is trained."""
         write_json(self.trial_path(trial) / _RECORD, record)
 
     def read_measured(self, trial: Trial, length: int, part: str = "test") -> Measured | None:
@@ -179,7 +235,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str, threads: int = 1) -> dict[str, Any]:
     """What decides bits beside the design: versions, machine kind, device and threads of a trial."""
     import platform
     from importlib.metadata import version
@@ -195,5 +251,5 @@ def environment(device: str) -> dict[str, Any]:
         "system": platform.system(),
         "machine": platform.machine(),
         "device": device,
-        "threads_per_trial": 1,
+        "threads_per_trial": threads,
     }

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 
-def reset_peak_memory() -> None:
+def reset_peak() -> None:
     """Let the high-water mark begin anew, where the system can."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark begins anew
 
 
-def peak_memory_bytes() -> int:
+def peak_bytes() -> int:
     """The high-water mark of this process's memory."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

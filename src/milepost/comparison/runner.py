@@ -10,92 +10,179 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from milepost.comparison.design import Trial
-from milepost.errors import TrialFailed
+from milepost.errors import DiskFull, FolderError, TrialFailed
+
+_FAREWELL_SECONDS = 1.5  # for workers that are asked to stop, to finish a step and leave a checkpoint
+_SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it torch refuses to multiply deterministically on a GPU
+}
+_MOST_DEATHS = 2  # of processes, after which a trial has failed
 
 
 @dataclass(frozen=True)
 class Job:
-    """A trial, and the lengths at which it is to be measured on the test and on the validation part."""
+    """A trial, and the lengths at which it is to be measured on the test and on the validation part.
+
+    Args:
+        keep_model: whether its model is to be kept too.
+        failures: how often the trial has failed or diverged so far.
+    """
 
     trial: Trial
     lengths: tuple[int, ...]
     validation: tuple[int, ...] = ()
+    keep_model: bool = False
+    failures: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of a sweep, and the jobs that are still to do."""
+    """All trials of a sweep, and the jobs that are still to do.
+
+    Args:
+        failures: trials that failed in earlier calls and are left alone, with their reasons.
+        remarks: what the journal could not read, a sentence each.
+    """
 
     folder: Path
     trials: tuple[Trial, ...]
     jobs: tuple[Job, ...]
+    failures: Mapping[Trial, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """News while trials run: ``steps`` of ``trial`` are done; ``failure`` says why it ended early."""
+    """News while trials run: ``steps`` of ``trial`` are done.
+
+    Args:
+        failure: why it ended early.
+        note: something that the user should know, in a sentence.
+    """
 
     trial: Trial
     steps: int
     finished: bool = False
     failure: str | None = None
+    note: str | None = None
 
 
 def run_jobs(
-    jobs: Sequence[Job], folder: Path, *, workers: int, device: str, on_progress: Callable[[Progress], None]
+    jobs: Sequence[Job],
+    folder: Path,
+    *,
+    workers: int,
+    device: str,
+    on_progress: Callable[[Progress], None],
+    checkpoint_seconds: float = 30.0,
 ) -> dict[Trial, str]:
     """Run all jobs; results are left in the folder.
 
-    A worker that dies takes only its own trial with it. However this call ends, no worker is left running.
+    Other calls may work in the folder at the same time: each trial is run by one of them, and this call returns
+    when all are done. A trial whose process died is taken up again from its checkpoint, once. However
+    this call ends, no worker is left running; those in training leave a checkpoint first, if a step of theirs
+    ends soon enough.
 
     Returns:
         Trials that failed, each with its reason.
 
     Raises:
         TrialFailed: MP140, when workers cannot even start.
+        FolderError: MP107, the folder cannot be written, or a checkpoint is of another environment.
+        DiskFull: MP108.
     """
-    waiting, failures = deque(jobs), dict[Trial, str]()
-    inbox: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
+    crew = _Crew(jobs, on_progress)
+    settings = {"folder": str(folder), "device": device, "checkpoint_seconds": checkpoint_seconds}
     with contextlib.ExitStack() as stack:
+        hired: list[_Worker] = []
 
         def hire() -> None:
-            stack.enter_context(_Worker(folder, device, inbox))
+            hired.append(stack.enter_context(_Worker(settings, crew.inbox)))
 
-        def finish(job: Job, reason: str | None) -> None:
-            if reason is not None:
-                failures[job.trial] = reason
-            steps = job.trial.design.training.steps
-            on_progress(Progress(job.trial, steps, finished=True, failure=reason))
+        try:
+            crew.run(min(workers, len(jobs)), hire)
+        except BaseException:
+            for worker in hired:
+                worker.stop()
+            raise
+    return crew.failures
 
-        working = min(workers, len(jobs))
-        for _ in range(working):
+
+class _Crew:
+    """Hands jobs to workers, and takes their news."""
+
+    def __init__(self, jobs: Sequence[Job], on_progress: Callable[[Progress], None]) -> None:
+        self.inbox: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
+        self.failures: dict[Trial, str] = {}
+        self._waiting, self._elsewhere = (
+            deque(jobs),
+            set[Trial](),
+        )  # elsewhere: another call was at work there
+        self._deaths = Counter[Trial]()
+        self._on_progress = on_progress
+
+    def run(self, workers: int, hire: Callable[[], None]) -> None:
+        """Run all jobs by so many workers."""
+        for _ in range(workers):
             hire()
-        while working:
-            worker, answer = inbox.get()
+        while workers:
+            worker, answer = self.inbox.get()
             if answer is None:  # its output closed: it was sent home, or it died
                 if not worker.started:
                     raise _cannot_start(worker)
                 if worker.job is not None:
-                    finish(worker.job, f"its process died: {worker.last_words()}")
-                if worker.job is not None and waiting:
+                    self._mourn(worker.job, worker.last_words())
+                if worker.job is not None and self._waiting:
                     hire()
                 else:
-                    working -= 1
-            elif answer["kind"] == "step":
+                    workers -= 1
+            elif answer["kind"] == "stopped":
+                problem, got, fix = answer["error"]
+                raise (DiskFull if answer["code"] == DiskFull.code else FolderError)(
+                    problem, got=got, fix=fix
+                )
+            elif answer["kind"] in ("step", "note"):
                 assert worker.job is not None
-                on_progress(Progress(worker.job.trial, answer["steps"]))
+                self._on_progress(Progress(worker.job.trial, answer.get("steps", 0), note=answer.get("text")))
             else:
-                if worker.job is not None:
-                    finish(worker.job, answer.get("reason"))
-                worker.give(waiting.popleft() if waiting else None)
-    return failures
+                self._next(worker, answer)
+
+    def _next(self, worker: _Worker, answer: dict[str, Any]) -> None:
+        """Take a worker's last word on its job, and give it another one."""
+        if answer["kind"] == "held":
+            assert worker.job is not None
+            self._elsewhere.add(worker.job.trial)
+            self._waiting.append(worker.job)
+        elif worker.job is not None:
+            self._finish(worker.job, answer.get("reason"))
+        job = self._waiting.popleft() if self._waiting else None
+        worker.give(job, wait=job is not None and job.trial in self._elsewhere)
+
+    def _finish(self, job: Job, reason: str | None) -> None:
+        if reason is not None:
+            self.failures[job.trial] = reason
+        steps = job.trial.design.training.steps
+        self._on_progress(Progress(job.trial, steps, finished=True, failure=reason))
+
+    def _mourn(self, job: Job, words: str) -> None:
+        self._deaths[job.trial] += 1
+        if self._deaths[job.trial] == _MOST_DEATHS:
+            self._finish(job, f"its process died: {words}")
+        else:
+            self._waiting.appendleft(job)
+            self._on_progress(
+                Progress(job.trial, 0, note=f"its process died ({words}); it is taken up again")
+            )
 
 
 def _cannot_start(worker: _Worker) -> TrialFailed:
@@ -109,10 +196,11 @@ def _cannot_start(worker: _Worker) -> TrialFailed:
 class _Worker:
     """One process, and a thread that passes its answers on."""
 
-    def __init__(self, folder: Path, device: str, inbox: queue.SimpleQueue[Any]) -> None:
+    def __init__(self, settings: dict[str, Any], inbox: queue.SimpleQueue[Any]) -> None:
         self.job: Job | None = None
         self.started = False
-        self._folder, self._device, self._inbox = folder, device, inbox
+        self._settings, self._inbox = settings, inbox
+        self._end = 0.0
 
     def __enter__(self) -> _Worker:
         self._words = tempfile.TemporaryFile()
@@ -121,7 +209,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env=os.environ | _SURROUNDINGS,
             start_new_session=True,  # Ctrl-C reaches the runner alone
         )
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -129,8 +217,12 @@ class _Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(max(0.0, self._end - time.monotonic()))
+        finally:  # whoever presses Ctrl-C twice does not want to wait
+            self._process.kill()
+            self._process.wait()
         self._thread.join()
         for pipe in (self._process.stdin, self._process.stdout, self._words):
             with contextlib.suppress(OSError):
@@ -142,8 +234,13 @@ class _Worker:
             self._inbox.put((self, json.loads(line)))
         self._inbox.put((self, None))
 
-    def give(self, job: Job | None) -> None:
-        """Hand over the next job, or send the worker home."""
+    def stop(self) -> None:
+        """Ask the worker to leave a checkpoint and end."""
+        self._process.terminate()
+        self._end = time.monotonic() + _FAREWELL_SECONDS
+
+    def give(self, job: Job | None, *, wait: bool) -> None:
+        """Hand over the next job, or send the worker home; ``wait`` a little, if another call holds the trial."""
         self.job = job
         stdin = self._process.stdin
         assert stdin is not None
@@ -151,13 +248,7 @@ class _Worker:
             if job is None:
                 stdin.close()
                 return
-            order = {
-                "trial": job.trial.to_json(),
-                "lengths": job.lengths,
-                "validation": job.validation,
-                "folder": str(self._folder),
-                "device": self._device,
-            }
+            order = self._settings | vars(job) | {"trial": job.trial.to_json(), "wait": wait}
             stdin.write(json.dumps(order).encode() + b"\n")
             stdin.flush()
 

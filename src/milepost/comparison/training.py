@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from milepost.comparison.building import build_model
+from milepost.comparison.checkpoint import Checkpoints, Run
 from milepost.comparison.design import Training, Trial
+from milepost.comparison.memory import peak_bytes, reset_peak
+from milepost.comparison.randomness import seeded
 from milepost.encodings import Encoding
 from milepost.tasks import Task
 from milepost.tasks.task import to_device
 
+_LOOK = 50  # steps between two looks at the losses, each of which waits for the device
 _STILL_IMPROVING = 0.05  # a loss that falls by more than this share over the last tenth of the steps
 
 
@@ -32,6 +36,7 @@ class Trained:
         batch_hash: of all batches in their order; equal for all encodings of one seed.
         diverged_at: step at which the loss stopped being a number, or None.
         seconds: wall time of the loop alone.
+        peak_memory_bytes: of the process while it trained.
     """
 
     model: nn.Module
@@ -39,6 +44,7 @@ class Trained:
     batch_hash: str
     diverged_at: int | None
     seconds: float
+    peak_memory_bytes: int = 0
 
     @property
     def settled(self) -> bool:
@@ -51,36 +57,63 @@ class Trained:
         return bool(before - last <= _STILL_IMPROVING * before)
 
 
-def train(trial: Trial, task: Task, device: torch.device, on_step: Callable[[int], None]) -> Trained:
-    """Train one model from scratch, as the trial says.
+def train(
+    trial: Trial,
+    task: Task,
+    device: torch.device,
+    on_step: Callable[[int], None],
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
+    """Train one model from scratch, or from its newest checkpoint, as the trial says.
+
+    The outcome is a function of the trial alone; global random states are left as they were.
 
     Args:
         trial: the encoding, the seed and the design.
         task: the data.
         device: where to train.
         on_step: called with the number of finished steps after each.
+        checkpoints: where to leave some, and to go on from; none by default.
+
+    Raises:
+        Stopped: ``checkpoints`` were asked to stop.
+        FolderError: MP107, they cannot be written, or are of another environment. DiskFull: MP108.
     """
-    design, recipe = trial.design, trial.recipe
+    reset_peak()
     model = build_model(trial, task)
     model.to(device).train()
-    optimizer = build_optimizer(model, recipe)
-    batches, losses, diverged_at = hashlib.sha256(), [], None
-    begin = time.perf_counter()
-    for step in range(recipe.steps):
-        batch = task.batch(trial.seed, step, recipe.batch, design.train_length)
-        for name in sorted(batch):
-            batches.update(batch[name].tobytes())
-        losses.append(take_step(model, optimizer, task, to_device(batch, device), recipe, step))
-        on_step(step + 1)
-        if (
-            step % 50 == 49 or step + 1 == recipe.steps
-        ):  # a look at the numbers waits for the device: not at each step
-            bad = (~torch.isfinite(torch.stack(losses[step // 50 * 50 :]))).nonzero()
+    run = Run(model, build_optimizer(model, trial.recipe))
+    with seeded(trial.seed, device), checkpoints.watch(run) if checkpoints else nullcontext():
+        begin = time.perf_counter()
+        diverged_at = _take_steps(run, trial, task, device, on_step, checkpoints)
+        curve = torch.stack(run.losses).tolist()
+        seconds = run.seconds + time.perf_counter() - begin
+    peak = max(run.peak_memory_bytes, peak_bytes())
+    return Trained(model.eval(), curve, run.batches[:16], diverged_at, seconds, peak)
+
+
+def _take_steps(
+    run: Run,
+    trial: Trial,
+    task: Task,
+    device: torch.device,
+    on_step: Callable[[int], None],
+    checkpoints: Checkpoints | None,
+) -> int | None:
+    """Take the steps that are left; returns the one from which on the loss is no number."""
+    recipe = trial.recipe
+    for step in range(len(run.losses), recipe.steps):
+        batch = task.batch(trial.seed, step, recipe.batch, trial.design.train_length)
+        run.see(batch)
+        run.losses.append(take_step(run.model, run.optimizer, task, to_device(batch, device), recipe, step))
+        if step % _LOOK == _LOOK - 1 or step + 1 == recipe.steps:
+            bad = (~torch.isfinite(torch.stack(run.losses[step // _LOOK * _LOOK :]))).nonzero()
             if len(bad):
-                diverged_at = step // 50 * 50 + int(bad[0])
-                break
-    curve = torch.stack(losses).tolist()
-    return Trained(model.eval(), curve, batches.hexdigest()[:16], diverged_at, time.perf_counter() - begin)
+                return step // _LOOK * _LOOK + int(bad[0])
+        on_step(step + 1)
+        if checkpoints is not None:
+            checkpoints.after_step(run)
+    return None
 
 
 def take_step(

@@ -1,4 +1,4 @@
-"""Running one trial: train, keep the weights, measure each length, write the record."""
+"""Running one trial: train, keep the weights, write the record, measure each length."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import nn
 
 from milepost.comparison.building import build_model, find_encoding
+from milepost.comparison.checkpoint import Checkpoints
 from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder
-from milepost.comparison.memory import peak_memory_bytes, reset_peak_memory
+from milepost.comparison.keeping import write_model
 from milepost.comparison.training import Trained, train
 from milepost.encodings import Encoding
 from milepost.errors import DataError
@@ -32,29 +33,60 @@ def run_trial(
     folder: RunFolder,
     *,
     device: torch.device,
-    load_task: Callable[[Trial], Task],
+    task: Task,
     on_step: Callable[[int], None],
-) -> None:
-    """Do what is missing of a trial: training, and measuring each part at its lengths; all is left in the folder."""
-    task = load_task(trial)
-    record = folder.read_record(trial)
-    if record is None:
-        reset_peak_memory()
-        trained = train(trial, task, device, on_step)
-        model = trained.model
-        record = _record(trial, task, trained)
-        record["weights_sha256"] = _save(model, folder.trial_path(trial) / "weights.safetensors")
-    else:
-        model = _reload(trial, task, folder, record["weights_sha256"]).to(device)
-    if record["status"] == "done":
-        for part, length in [(part, length) for part, wanted in lengths.items() for length in wanted]:
-            if folder.read_measured(trial, length, part) is None and answers(record, task, length):
-                measured = task.evaluate(model, length, device, part)
-                if not all(map(math.isfinite, (*measured.metrics.values(), *measured.curve))):
-                    record |= {"status": "diverged", "reason": f"a metric at length {length} is not a number"}
-                    break
-                folder.write_measured(trial, length, measured, part)
+    checkpoints: Checkpoints | None = None,
+    keep_model: bool = False,
+) -> bool:
+    """Do what is missing of a trial, and leave all of it in the folder.
+
+    That is training, measuring each part at its lengths, and keeping the model. It may be killed at any moment:
+    called again it does what is left, to the same bits.
+
+    Returns:
+        Whether anything was missing.
+    """
+    record, model = folder.read_record(trial), None
+    if trained := record is None:
+        record, model = _train(trial, task, folder, device, on_step, checkpoints)
+    if checkpoints is not None:
+        checkpoints.remove()
+    wanted = [
+        (part, length)
+        for part, chosen in lengths.items()
+        for length in chosen
+        if answers(record, task, length) and folder.read_measured(trial, length, part) is None
+    ]
+    wanted = wanted if record["status"] == "done" else []
+    keep_model = keep_model and not folder.model_path(trial).exists()
+    if not (wanted or keep_model):
+        return trained
+    model = model or _reload(trial, task, folder, record["weights_sha256"]).to(device)
+    if keep_model:
+        write_model(model, folder.model_path(trial), trial, task)
+    for part, length in wanted:
+        measured = task.evaluate(model, length, device, part)
+        if not all(map(math.isfinite, (*measured.metrics.values(), *measured.curve))):
+            record |= {"status": "diverged", "reason": f"a metric at length {length} is not a number"}
+            folder.write_record(trial, record)
+            break
+        folder.write_measured(trial, length, measured, part)
+    return True
+
+
+def _train(
+    trial: Trial,
+    task: Task,
+    folder: RunFolder,
+    device: torch.device,
+    on_step: Callable[[int], None],
+    checkpoints: Checkpoints | None,
+) -> tuple[dict[str, Any], nn.Module]:
+    trained = train(trial, task, device, on_step, checkpoints)
+    record = _record(trial, task, trained)
+    record["weights_sha256"] = _save(trained.model, folder.trial_path(trial) / "weights.safetensors")
     folder.write_record(trial, record)
+    return record, trained.model
 
 
 def answers(record: Mapping[str, Any], task: Task, length: int) -> bool:
@@ -87,7 +119,7 @@ def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
             * trial.design.training.batch
             * task.positions(trial.design.train_length)
             / trained.seconds,
-            "peak_memory_bytes": peak_memory_bytes(),
+            "peak_memory_bytes": trained.peak_memory_bytes,
         },
     }
 
@@ -119,14 +151,16 @@ def _rounded(values: torch.Tensor) -> list[Any]:
 def _save(model: nn.Module, path: Path) -> str:
     # parameters alone, each once: tied weights share their tensor
     tensors = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    content = save(tensors)
     with durable(path) as beside:
-        save_file(tensors, beside)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        beside.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _reload(trial: Trial, task: Task, folder: RunFolder, sha256: str) -> nn.Module:
     path = folder.trial_path(trial) / "weights.safetensors"
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+    content = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise DataError(
             "the weights of a finished trial are not those that were written",
             got=str(path),
@@ -134,7 +168,7 @@ def _reload(trial: Trial, task: Task, folder: RunFolder, sha256: str) -> nn.Modu
         )
     model = build_model(trial, task)
     with torch.no_grad():
-        stored = load_file(path)
+        stored = load(content)
         for name, parameter in model.named_parameters():
             parameter.copy_(stored[name])
     return model.eval()

@@ -1,7 +1,8 @@
 """A worker process: reads trials from standard input, answers on standard output, one JSON object a line.
 
 Started by the runner as ``python -m milepost.comparison.worker``, so it works from scripts and notebooks alike
-(nothing of the caller's main module is imported again), and it ends when the runner does, however that ends.
+(nothing of the caller's main module is imported again), and it ends when the runner does, however that ends. Asked
+to end (SIGTERM), or left alone by the runner, it leaves a checkpoint first.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _SECONDS_BETWEEN_NEWS = 0.25
+_PATIENCE_SECONDS = 1.0  # with a trial that another call holds, when there is nothing else to do
 
 
 def main() -> None:
@@ -23,11 +26,12 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
 
-    def tell(kind: str, **content: Any) -> None:
+    def tell(kind: str, **content: Any) -> bool:
         try:
             print(json.dumps({"kind": kind, **content}), file=answers, flush=True)
         except BrokenPipeError:
-            os._exit(1)  # the runner is gone
+            return False  # the runner is gone
+        return True
 
     import torch
 
@@ -35,38 +39,114 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     # nothing here reads what it did not write, and filling costs time
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    from milepost.comparison.design import Trial
-    from milepost.comparison.folder import RunFolder
-    from milepost.comparison.trial import run_trial
-    from milepost.errors import MilepostError
+    import milepost.comparison.trial  # noqa: F401, for "ready" is to mean it
+    from milepost.comparison.checkpoint import Stopped
 
     tasks: dict[str, Any] = {}
+    alone = not tell("ready")
+    for line in sys.stdin:
+        try:
+            alone = alone or not tell(**_serve(json.loads(line), tasks, tell))
+        except Stopped:
+            alone = True
+        if alone:
+            _leave()
 
-    def load_task(trial: Trial) -> Any:
+
+def _leave() -> NoReturn:
+    os._exit(1)  # an orderly end would flush answers to a runner that is gone
+
+
+def _serve(order: dict[str, Any], tasks: dict[str, Any], tell: Callable[..., bool]) -> dict[str, Any]:
+    """Carry out one order; returns the answer."""
+    from milepost.comparison.design import Trial
+    from milepost.comparison.folder import RunFolder
+    from milepost.errors import FolderError, MilepostError
+
+    trial, folder = Trial.from_json(order["trial"]), RunFolder(Path(order["folder"]))
+    try:
         key = trial.design.key()
         if key not in tasks:
             tasks[key] = read_task(trial)
-        return tasks[key]
+        with folder.hold(trial, patience_seconds=_PATIENCE_SECONDS if order["wait"] else 0) as held:
+            return _work(order, trial, folder, tasks[key], tell) if held else {"kind": "held"}
+    except FolderError as error:
+        return {"kind": "stopped", "code": error.code, "error": [error.problem, error.got, error.fix]}
+    except MilepostError as error:
+        return {"kind": "failed", "reason": _reason(error)}
 
-    tell("ready")
-    for line in sys.stdin:
-        order = json.loads(line)
-        trial = Trial.from_json(order["trial"])
-        news = _News(tell)
-        try:
-            run_trial(
-                trial,
-                {"test": order["lengths"], "validation": order["validation"]},
-                RunFolder(Path(order["folder"])),
-                device=torch.device(order["device"]),
-                load_task=load_task,
-                on_step=news.step,
+
+def _work(
+    order: dict[str, Any], trial: Any, folder: Any, task: Any, tell: Callable[..., bool]
+) -> dict[str, Any]:
+    """Run a trial that this process holds, and write into the journal what becomes of it."""
+    from milepost.comparison.checkpoint import Stopped
+    from milepost.errors import FolderError
+
+    key, journal = trial.key(), folder.journal
+    record, past = folder.read_record(trial), journal.read().past(trial.key())
+    diverged = record is not None and record["status"] == "diverged"
+    if past.failures > order["failures"]:  # another call has met it since this one was planned
+        return {"kind": "finished"} if diverged else {"kind": "failed", "reason": past.reason}
+    if diverged:
+        folder.forget(trial)
+    try:
+        if _run(order, trial, folder, task, tell):
+            record = folder.read_record(trial)
+            bad = record["status"] == "diverged"
+            journal.append(
+                "diverged" if bad else "finished", key, **({"reason": record["reason"]} if bad else {})
             )
-            tell("finished")
-        except MilepostError as error:
-            tell("failed", reason=f"{error.problem} ({error.got})")
-        except Exception as error:
-            tell("failed", reason=f"{type(error).__name__}: {error}")
+    except (FolderError, Stopped):
+        raise
+    except Exception as error:
+        journal.append("failed", key, reason=_reason(error))
+        return {"kind": "failed", "reason": _reason(error)}
+    return {"kind": "finished"}
+
+
+def _run(order: dict[str, Any], trial: Any, folder: Any, task: Any, tell: Callable[..., bool]) -> bool:
+    import torch
+
+    from milepost.comparison.checkpoint import Checkpoints
+    from milepost.comparison.folder import environment
+    from milepost.comparison.trial import run_trial
+
+    def note(event: str, **facts: Any) -> None:
+        facts |= {"encoding": trial.encoding, "seed": trial.seed} if event == "begun" else {}
+        folder.journal.append(event, trial.key(), **facts)
+        if event == "damaged":
+            tell("note", text=f"{facts['file']} is damaged and was passed over")
+
+    checkpoints = Checkpoints(
+        folder.trial_path(trial),
+        environment(order["device"], torch.get_num_threads()),
+        every_seconds=order["checkpoint_seconds"],
+        on_event=note,
+    )
+    # the handler changes a flag; a process that is not in training loses nothing by ending at once
+    signal.signal(signal.SIGTERM, lambda *_: checkpoints.stop() or _leave())
+    try:
+        return run_trial(
+            trial,
+            {"test": order["lengths"], "validation": order["validation"]},
+            folder,
+            device=torch.device(order["device"]),
+            task=task,
+            on_step=_News(tell, checkpoints.stop).step,
+            checkpoints=checkpoints,
+            keep_model=order["keep_model"],
+        )
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _reason(error: Exception) -> str:
+    from milepost.errors import MilepostError
+
+    if isinstance(error, MilepostError):
+        return f"{error.problem} ({error.got})"
+    return f"{type(error).__name__}: {error}"
 
 
 def read_task(trial: Any) -> Any:
@@ -89,15 +169,16 @@ def read_task(trial: Any) -> Any:
 
 
 class _News:
-    def __init__(self, tell: Any) -> None:
-        self._tell = tell
+    def __init__(self, tell: Callable[..., bool], stop: Callable[[], bool]) -> None:
+        self._tell, self._stop = tell, stop
         self._last = 0.0
 
     def step(self, steps: int) -> None:
         now = time.monotonic()
         if now - self._last >= _SECONDS_BETWEEN_NEWS:
             self._last = now
-            self._tell("step", steps=steps)
+            if not self._tell("step", steps=steps):
+                self._stop()
 
 
 if __name__ == "__main__":
