@@ -71,6 +71,7 @@ def test_none_is_recommended_where_none_is_shown_to_help(shift: float) -> None:
         == "No method is shown to be better than reading in overlapping windows of 8 positions."
     )
     assert advice["because"][0].startswith("the best of 4 is")
+    assert "a true difference of 0." in advice["because"][0]
 
 
 def test_more_is_better_for_ranks_and_what_needs_no_extension_is_named() -> None:

@@ -127,7 +127,10 @@ def recommend(
     because = [*_harmed(harmful), *_references(metric, (fit or done)[:1], references)]
     if not fit:
         if done:
-            because.insert(0, f"the best of {len(done)} is {done[0]['method']}: {_numbers(done[0], metric)}")
+            because.insert(
+                0,
+                f"the best of {len(done)} is {done[0]['method']}: {_numbers(done[0], metric)}{_power(done[0], metric)}",
+            )
         return {"method": None, "sentence": f"{_NONE[metric.name].format(old=old)}.", "because": because}
     best = fit[0]
     said = _BETTER[metric.name].format(old=old)
@@ -144,6 +147,11 @@ def _numbers(row: Mapping[str, Any], metric: Metric) -> str:
     if facts["low"] is not None:
         text += f", difference {facts['difference']:+.3f} ({facts['low']:+.3f} to {facts['high']:+.3f})"
     return f"{text} over {len(facts['values'])} documents"
+
+
+def _power(row: Mapping[str, Any], metric: Metric) -> str:
+    least = row["metrics"][metric.name]["detectable"]
+    return "" if least is None else f"; a true difference of {least:.3f} would be seen in four of five cases"
 
 
 def _alike(metric: Metric, best: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Iterator[str]:
