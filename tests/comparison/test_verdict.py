@@ -11,7 +11,6 @@ from milepost.comparison.verdict import (
     build_comparisons,
     build_degradations,
     build_recommendation,
-    is_settled,
 )
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.statistics import SequentialTest
@@ -584,21 +583,18 @@ def test_a_plan_with_one_look_is_the_fixed_design():
         assert looked[0]["verdict"] == fixed[0]["verdict"]
 
 
-def test_a_sweep_is_settled_when_more_seeds_would_decide_nothing():
+def test_looks_decide_with_more_seeds_what_they_left_open_with_three():
     rng = np.random.default_rng(5)
     losses = {
         name: mean + rng.normal(0, 0.01, 20)
         for name, mean in (("learned", 1.8), ("rotary", 1.7), ("none", 1.8))
     }
-
-    def settled(n):
-        trials = sweep({name: values[:n].tolist() for name, values in losses.items()})
-        return is_settled(build_comparisons(trials, baseline="learned", lengths=[32], sequential=PLAN), 32)
-
-    assert [settled(n) for n in (1, 2, 3, 20)] == [False, False, False, True]
-    assert is_settled(
-        [{"length": 32, "verdict": "not_converged"}, {"length": 64, "verdict": "undecided"}], 32
-    )
+    found = [
+        verdicts(sweep({name: values[:n].tolist() for name, values in losses.items()}), sequential=PLAN)
+        for n in (2, 3, 20)
+    ]
+    assert [set(row.values()) for row in found[:2]] == [{"too_few_seeds"}, {"undecided"}]
+    assert found[2] == {"rotary": "better", "none": "equivalent"}
 
 
 def test_a_recommendation_of_a_stopped_sweep_says_what_it_was_corrected_for():

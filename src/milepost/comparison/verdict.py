@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from milepost.comparison.pairing import MIN_SEEDS, Pair, Scores, Trial, margin_of, read_scores
@@ -11,7 +11,7 @@ from milepost.comparison.recommendation import build_recommendation
 from milepost.errors import OptionError, UnknownName
 from milepost.statistics import SequentialTest, measure_difference
 
-__all__ = ["build_comparisons", "build_degradations", "build_recommendation", "is_settled"]
+__all__ = ["build_comparisons", "build_degradations", "build_recommendation"]
 
 
 def build_comparisons(
@@ -107,16 +107,6 @@ def _compare_at(scores: Scores, declared: str, share: float) -> list[tuple[Pair,
     names = [name for name in scores.values if name != baseline]
     decided = scores.decide(names, baseline, 0.0 if math.isnan(margin) else margin, picked=picked)
     return [(*line, margin) for line in decided]
-
-
-def is_settled(comparisons: Iterable[Mapping[str, Any]], deciding_length: int) -> bool:
-    """Whether more seeds would decide nothing: each encoding has a verdict, or one that seeds cannot change.
-
-    >>> is_settled([{"length": 32, "verdict": "undecided"}, {"length": 64, "verdict": "better"}], 32)
-    False
-    """
-    here = [c["verdict"] for c in comparisons if c["length"] == deciding_length]
-    return not {"undecided", "too_few_seeds"} & set(here)
 
 
 def _document(
