@@ -166,7 +166,8 @@ def test_one_tower_of_clip_grows_and_the_other_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_verify_model_proves_in_a_process_of_its_own(models: Path, tmp_path: Path) -> None:
-    result = extend(model_of(models, "bert"), to=50, out=tmp_path / "new", verify="model")
+@pytest.mark.parametrize("method", ["hierarchical", "group"])
+def test_verify_model_proves_in_a_process_of_its_own(method: str, models: Path, tmp_path: Path) -> None:
+    result = extend(model_of(models, "bert"), to=50, method=method, out=tmp_path / "new", verify="model")
     assert statuses(result["checks"])["old_outputs"] == "passed"
     assert "torch" in sys.modules  # of this test, not of extend

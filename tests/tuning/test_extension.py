@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import milepost
 from milepost.errors import MissingExtra, ProofFailed
 from milepost.extension.applying import apply_plan
 from milepost.extension.plan import plan_extension
@@ -148,3 +149,24 @@ def test_minilm_takes_2048_tokens_and_says_of_short_texts_what_it_said(method: s
         assert after.tokenize([long])["input_ids"].shape[1] == 1502
         assert np.isfinite(after.encode(long)).all()
         assert not np.array_equal(after.encode(long), after.encode("word " * 500))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["group", "recur"])
+def test_minilm_reads_long_texts_by_a_rule_and_short_ones_as_before(method: str, tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    result = extend(minilm(), to=2048, method=method, out=tmp_path / "new")
+    assert {check["status"] for check in result["checks"]} == {"passed"}
+    before = transformers.AutoModel.from_pretrained(minilm(), dtype=torch.float32).eval()
+    after = milepost.load(tmp_path / "new", dtype=torch.float32)
+    for model in (before, after):
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()
+    tokens = torch.randint(1000, 20000, (1, 1500), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for length in (7, 512):
+            one, again = (model(tokens[:, :length]).last_hidden_state for model in (before, after))
+            assert torch.equal(one, again)
+        assert after(tokens).last_hidden_state.isfinite().all()

@@ -17,7 +17,7 @@ from milepost.tuning.extension import extend
 from milepost.tuning.reload import _inputs, _outputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "extension"))  # the models are a module beside those tests
-from tiny_models import TEXT, settings, write
+from tiny_models import IMAGES, TEXT, settings, write
 
 KINDS = [
     "bert",
@@ -82,10 +82,48 @@ def test_a_model_that_is_refused_is_as_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
 
-def test_images_and_rotary_models_in_memory_are_refused() -> None:
-    vit = transformers.AutoModel.from_config(CONFIG_MAPPING["vit"](**settings("vit")))
-    with pytest.raises(ExtendRefused, match="on disk"):
-        extend(vit, to="64x96")
+@pytest.mark.parametrize("kind", IMAGES)
+def test_an_image_model_in_memory_becomes_what_its_folder_becomes(kind: str, tmp_path: Path) -> None:
+    folder = write(kind, tmp_path / kind)
+    model, to = load(folder), "64x96" if kind in ("vit", "yolos") else 64
+    pixels = torch.randn(
+        2, 3, *((64, 96) if to != 64 else (64, 64)), generator=torch.Generator().manual_seed(0)
+    )
+    result = extend(model, to=to)
+    assert (result["unit"], result["from_length"]) == ("pixels", [32, 48] if to != 64 else [32, 32])
+    extend(folder, to=to, out=tmp_path / "new")
+    model.save_pretrained(tmp_path / "saved")
+    found = _outputs(model, {"pixel_values": pixels})
+    for other in (load(tmp_path / "new"), load(tmp_path / "saved")):
+        for one, again in zip(found, _outputs(other, {"pixel_values": pixels}), strict=True):
+            torch.testing.assert_close(one, again)
+
+
+def test_a_whole_clip_in_memory_grows_the_half_that_is_meant(tmp_path: Path) -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.CLIPConfig(
+        text_config=small | {"vocab_size": 40, "max_position_embeddings": 20, "eos_token_id": 2},
+        vision_config=small | {"image_size": 32, "patch_size": 8}, projection_dim=8,
+    )  # fmt: skip
+    model = transformers.CLIPModel(config).eval()
+    extend(model, to="64x64")
+    assert model.config.vision_config.image_size == model.vision_model.embeddings.image_size == 64
+    extend(model, to=50, method="hierarchical")
+    inputs = {"input_ids": torch.ones(1, 50, dtype=torch.int64), "pixel_values": torch.zeros(1, 3, 64, 64)}
+    assert all(bool(value.isfinite().all()) for value in _outputs(model, inputs))
+
+
+def test_an_image_model_that_was_changed_by_hand_is_refused_and_as_it_was() -> None:
+    model = transformers.AutoModel.from_config(CONFIG_MAPPING["vit"](**settings("vit")))
+    model.embeddings.patch_embeddings.image_size = (16, 16)
+    rows = model.embeddings.position_embeddings
+    with pytest.raises(ExtendRefused, match="not what its class makes it"):
+        extend(model, to="64x96")
+    assert model.embeddings.position_embeddings is rows
+    assert model.config.image_size == [32, 48]
+
+
+def test_rotary_models_in_memory_are_refused() -> None:
     llama = transformers.AutoModel.from_config(CONFIG_MAPPING["llama"](**settings("llama")))
     with pytest.raises(ExtendRefused, match="rope_parameters"):
         extend(llama, to=500)

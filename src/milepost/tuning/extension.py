@@ -37,7 +37,7 @@ def extend(
     unpickled, and torch is not imported; ``verify="model"`` runs it in a process of its own.
 
     Args:
-        model: a folder, a ``.safetensors`` file with its JSON files beside it, or a Hub id. A text model of transformers in
+        model: a folder, a ``.safetensors`` file with its JSON files beside it, or a Hub id. A model of transformers in
             memory is changed in place, and nothing is written: of the other arguments it takes ``method`` and ``tensor``.
         to: usable positions wanted; for images pixels: a number, or ``"384x512"`` (height, width).
         method: a spec string; ``hierarchical`` for text and ``bicubic`` for images without it.

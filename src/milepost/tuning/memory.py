@@ -23,6 +23,7 @@ from milepost.extension.weights import Fresh
 from milepost.models.ruled import install_rule
 from milepost.tables import RECORD, Checkpoint, Rule, TensorEntry, encode, recognise
 from milepost.tables.rows import build_table
+from milepost.tuning.resizing import plan_attributes, set_field
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,30 +43,25 @@ def extend_in_memory(
 ) -> dict[str, Any]:
     """Give a model in memory more positions, in place; a model that is refused is as it was.
 
-    Guarantee: table, the tables and buffers that share its length, and the configuration change together. Old rows that
+    Guarantee: table, the tables and buffers that share its length, what modules keep of it, and the configuration change
+    together. Old rows that
     the method keeps are bit-identical. The table becomes a new parameter: make optimisers afterwards.
 
     Args:
-        model: a text model of transformers. Changed.
-        to: usable positions wanted.
-        method: a spec string; ``hierarchical`` without it.
+        model: a model of transformers. Changed.
+        to: usable positions wanted; for images pixels: a number, or ``"384x512"`` (height, width).
+        method: a spec string; ``hierarchical`` for text and ``bicubic`` for images without it.
         tensor: the table's name, where several could be meant.
 
     Returns:
         The document of ``schemas/extend.json``, with the changes.
 
     Raises:
-        ExtendRefused: MP123, for images and for what a file would be refused for. MilepostError: as ``plan_extension``.
+        ExtendRefused: MP123, for what a file would be refused for, and for sizes that modules keep in a way not known. MilepostError: as ``plan_extension``.
     """
     held = dict(model.named_parameters()) | dict(model.named_buffers())
     checkpoint = read_memory(model, held)
     target = choose_target(checkpoint, read_size(to), method, tensor)
-    if target.is_image:
-        raise ExtendRefused(
-            "patch sizes are kept by modules too, so images are extended on disk",
-            got=type(model).__name__,
-            fix="save the model, then milepost extend FOLDER --to PIXELS",
-        )
     if not target.tables:
         raise ExtendRefused(
             "this model computed its positions when it was built",
@@ -80,15 +76,19 @@ def extend_in_memory(
         growth = Growth(
             table, match.family if match else None, extend_rows(table, length, target.method), length
         )
-        fresh[table.key] = Fresh.of(growth.rows.shape, encode(growth.rows, table.dtype))
+        shape = (*checkpoint.tensors[table.key].shape[:-2], *growth.rows.shape)
+        fresh[table.key] = Fresh.of(shape, encode(growth.rows, table.dtype))
         fresh |= plan_buffers(
             checkpoint, growth, target.method, lambda name, begin, end: _bytes(held[name])[begin:end]
         )
     made = {key: _tensor(one, held[key]) for key, one in fresh.items()}
+    attributes = plan_attributes(model, target.fields, made) if target.is_image else []
     for key, value in made.items():
         _put(model, key, value)
     for path, _, value in target.fields:
-        _set(model.config, path, value)
+        set_field(model.config, path, value)
+    for module, name, value in attributes:
+        setattr(module, name, value)
     return _describe(model, checkpoint, target, made)
 
 
@@ -140,12 +140,6 @@ def _put(model: nn.Module, key: str, value: Tensor) -> None:
         module.num_embeddings = len(value)
 
 
-def _set(config: Any, path: tuple[str, ...], value: Any) -> None:
-    for name in path[:-1]:
-        config = config[name] if isinstance(config, dict) else getattr(config, name)
-    setattr(config, path[-1], value)
-
-
 def _describe(
     model: nn.Module, checkpoint: Checkpoint, target: Target, made: Mapping[str, Tensor]
 ) -> dict[str, Any]:
@@ -165,6 +159,6 @@ def _describe(
         "schema_version": SCHEMA_VERSION, "source": type(model).__name__, "output": "(in memory)", "written": True,
         "family": checkpoint.family.name if checkpoint.family else None, "model_type": checkpoint.model_type,
         "method": str(target.method.spec), "guarantee": target.method.guarantee,
-        "keeps_old_rows": target.method.keeps_old_rows, "unit": "positions", "from_length": shown_size(target.old),
+        "keeps_old_rows": target.method.keeps_old_rows, "unit": "pixels" if target.is_image else "positions", "from_length": shown_size(target.old),
         "to_length": shown_size(target.new), "milepost_version": __version__, "changes": changes, "checks": [],
     }  # fmt: skip
