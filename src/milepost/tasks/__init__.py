@@ -26,6 +26,8 @@ __all__ = [
 TASKS: dict[str, tuple[str, str]] = {
     "causal-lm": ("causal_lm", "CausalLM"),
     "masked-lm": ("masked_lm", "MaskedLM"),
+    "classify": ("classify", "Classify"),
+    "tag": ("tag", "Tag"),
     "forecast": ("forecast", "Forecast"),
     "addition": ("symbols", "Addition"),
     "copy": ("symbols", "Copy"),

@@ -110,7 +110,7 @@ class MaskedLM(Task):
         windows = np.concatenate(list(self.streams.blocks(part, length, stride)))
         windows = np.tile(windows, (math.ceil(_GROUP / len(windows)), 1))
         rng = np.random.default_rng([length, stride])
-        hidden = self._hide(windows, choose_evenly(*windows.shape, rng), rng)
+        hidden = self._hide(windows, choose_evenly(len(windows), length, rng), rng)
         total, size = torch.zeros(length, dtype=torch.float64), max(1, TOKENS_A_BATCH // length)
         for first in range(0, len(windows), size):
             batch = to_device({name: array[first : first + size] for name, array in hidden.items()}, device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from milepost.errors import DataError
 
@@ -35,6 +35,18 @@ class Parts(Generic[Document]):
 def hash_text(text: str) -> bytes:
     """What tells documents apart."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def hash_data(main: str, given: Mapping[str, str], tokenizer: str = "") -> str:
+    """Identity of data: the hash of the main source, of parts that the user gave, and of a tokenizer's file.
+
+    >>> hash_data("aa", {})
+    'aa'
+    """
+    said = [f"{part} {sha256}" for part, sha256 in given.items()] + [f"tokenizer {tokenizer}"] * bool(
+        tokenizer
+    )
+    return hashlib.sha256(" ".join([main, *said]).encode()).hexdigest() if said else main
 
 
 def split_documents(
@@ -105,6 +117,19 @@ def make_parts(
     if given:
         check_apart(parts, identify)
     return parts
+
+
+def refuse_few(documents: Sequence[Document]) -> NoReturn:
+    """What ``make_parts`` does with too few documents that cannot be cut.
+
+    Raises:
+        DataError: MP110, always.
+    """
+    raise DataError(
+        "there are too few documents to hold some out",
+        got=f"{len(documents)}, the same ones counted again",
+        fix=f"give {FEWEST_TO_HOLD_OUT} different ones or more, or both parts: --validation DATA --test DATA",
+    )
 
 
 def check_apart(parts: Parts[Document], identify: Callable[[Document], bytes]) -> None:

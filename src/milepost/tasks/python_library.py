@@ -11,7 +11,7 @@ from pathlib import Path
 
 _MODULES = ("_pydecimal", "asyncio", "email", "http", "importlib", "logging", "unittest", "xml")
 _SHORTEST_DOCSTRING = 60  # characters; shorter ones say too little to be told apart
-_TAGGED = ("asyncio", "email", "http", "logging")
+_TAGGED = ("email", "http", "logging")
 _KINDS = {tokenize.OP: "operator", tokenize.NUMBER: "number", tokenize.STRING: "string"}
 
 Sentence = list[tuple[str, str]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +11,7 @@ from jaxtyping import Float64, Int32, Int64
 
 from milepost.errors import DataError, OptionError
 from milepost.tasks.batches import TOKENS_A_BATCH
-from milepost.tasks.parts import Parts, hash_text, make_parts
+from milepost.tasks.parts import Parts, hash_data, hash_text, make_parts
 from milepost.tasks.task import PARTS, Options
 from milepost.tasks.text import read_text
 from milepost.tasks.tokens import Tokenizer, build_tokenizer
@@ -68,14 +67,11 @@ class Streams:
         tokenizer = build_tokenizer(options.tokenizer, known, parts.train)
         ids = {part: _join(tokenizer, getattr(parts, part)) for part in PARTS}
         ids |= {part: ids[part][: MAX_TEST_TOKENS + 1] for part in PARTS[1:]}
-        digest = hashlib.sha256(main.sha256.encode())
-        for part, one in given.items():
-            digest.update(f" {part} {one.sha256}".encode())
-        data_sha256 = digest.hexdigest() if given else main.sha256
-        digest.update(f" tokenizer {tokenizer.sha256}".encode())
+        hashes = {part: one.sha256 for part, one in given.items()}
+        identity = hash_data(main.sha256, hashes, tokenizer.sha256)
         facts: dict[str, str | int | float] = {
             "source": main.name,
-            "sha256": data_sha256,
+            "sha256": hash_data(main.sha256, hashes),
             "documents": len(main.documents) + sum(len(one.documents) for one in given.values()),
             "repeated_documents": parts.repeated,
             "characters": main.characters + sum(one.characters for one in given.values()),
@@ -83,7 +79,7 @@ class Streams:
             "vocabulary": tokenizer.vocabulary_size,
             **{f"{part}_tokens": len(ids[part]) for part in PARTS},
         }
-        return cls(main.name, facts, digest.hexdigest() if tokenizer.sha256 else data_sha256, tokenizer, ids)
+        return cls(main.name, facts, identity, tokenizer, ids)
 
     def check_lengths(self, train_length: int, longest: int) -> None:
         """Refuse lengths for which a part has not a single window.
