@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-_TOKENIZER = "char, byte, a tokenizer.json, a model folder, a SentencePiece model, train:bpe:8000."
+_TOKENIZER = (
+    "char, byte, a tokenizer.json, a model folder, a SentencePiece model, train:bpe:8000.  "
+    "[default: char, or that of --model]"
+)
 _PRESETS: dict[str, dict[str, int]] = {
     "quick": {"layers": 2, "dim": 64, "heads": 8, "steps": 600, "batch": 32, "seeds": 3},
     "standard": {"layers": 4, "dim": 128, "heads": 8, "steps": 2_000, "batch": 32, "seeds": 5},
@@ -47,7 +50,9 @@ Examples:
 @click.option("--dim", type=int, help="Width of the model.  [default: 64]")
 @click.option("--heads", type=int, help="Attention heads.  [default: 8]")
 @click.option("--init-std", default=0.0, help="Std of the initial weights.  [default: sqrt(2 / (5 dim))]")
-@click.option("--tokenizer", default="char", show_default=True, help=_TOKENIZER)
+@click.option("--model", "own", help="Folder of a model of your own: its architecture, from scratch.")
+@click.option("--weights", is_flag=True, help="With --model: begin from its weights.")
+@click.option("--tokenizer", help=_TOKENIZER)
 @click.option("--validation", help="Data to choose learning rates on.  [default: cut from DATA]")
 @click.option("--test", help="Data to measure on.  [default: cut from DATA]")
 @click.option("--text-column", help="Name or index of the column of texts, tokens or values.")
@@ -72,6 +77,8 @@ Examples:
 @click.option("--out", help="Run folder.  [default: milepost-runs/TASK-HASH]")
 @click.option("--dry-run", is_flag=True, help="List the trials; train nothing.")
 @click.option("--restart", is_flag=True, help="Train all trials of the run folder anew.")
+@click.option("--retry-failed", is_flag=True, help="Run trials again that failed or diverged.")
+@click.option("--keep-models", is_flag=True, help="Keep each trial's model as a folder for inspect.")
 @click.option("--html", help="Where the page goes.  [default: report.html in the run folder]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
@@ -85,13 +92,19 @@ def command(data: str | None, html: str | None, as_json: bool, quiet: bool, **op
     from milepost.comparison import Model, Training, compare
     from milepost.tasks import Options
 
+    own, weights = options.pop("own") or "", options.pop("weights")
+    options["tokenizer"] = options["tokenizer"] or own or "char"
     preset = _PRESETS[options.pop("preset") or "quick"]
     options |= {name: value for name, value in preset.items() if options[name] is None}
     with TrialProgress(quiet=quiet) as progress:
         result = compare(
             data,
             seeds=_read_seeds(str(options.pop("seeds"))),
-            model=Model(**{name: options.pop(name) for name in ("layers", "dim", "heads", "init_std")}),
+            model=Model(
+                **{name: options.pop(name) for name in ("layers", "dim", "heads", "init_std")},
+                folder=own,
+                weights=weights,
+            ),
             options=Options(**{name: options.pop(name) for name in _DATA_OPTIONS}),
             training=Training(**{name: options.pop(name) for name in ("steps", "batch", "lr")}),
             on_plan=progress.plan,

@@ -50,8 +50,16 @@ class TrialProgress:
         done = len(plan.trials) - len(plan.jobs)
         if self._quiet:
             return
+        for remark in plan.remarks:
+            click.echo(remark, err=True)
+        done -= len(plan.failures)
         if done:
             click.echo(f"{done} of {len(plan.trials)} trials are in {plan.folder} already", err=True)
+        if plan.failures:
+            click.echo(
+                f"{len(plan.failures)} failed before and are left alone; --retry-failed runs them again",
+                err=True,
+            )
         if plan.jobs and self._animated:
             self._start_bar(sum(job.trial.design.training.steps for job in plan.jobs))
         elif plan.jobs:
@@ -68,6 +76,10 @@ class TrialProgress:
 
     def update(self, progress: Progress) -> None:
         """Take one piece of news."""
+        if progress.note is not None:
+            if not self._quiet:
+                self._say(f"{progress.trial.encoding}, seed {progress.trial.seed}: {progress.note}")
+            return
         self._steps[progress.trial] = progress.steps
         self._finished += progress.finished
         if self._bar is not None:
@@ -80,6 +92,12 @@ class TrialProgress:
                 f"{self._headline()} · {seconds:4.0f} s · {trial.encoding}, seed {trial.seed}: {what}",
                 err=True,
             )
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.print(text, markup=False)
+        else:
+            click.echo(text, err=True)
 
 
 class StageProgress:

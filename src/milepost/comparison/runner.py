@@ -35,6 +35,7 @@ class Job:
 
     Args:
         keep_model: whether its model is to be kept too.
+        again: whether to begin anew, though the trial was trained and diverged.
         failures: how often the trial has failed or diverged so far.
     """
 
@@ -42,6 +43,7 @@ class Job:
     lengths: tuple[int, ...]
     validation: tuple[int, ...] = ()
     keep_model: bool = False
+    again: bool = False
     failures: int = 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from milepost.comparison.building import read_model
 from milepost.comparison.design import (
     ENCODINGS,
     Design,
@@ -19,11 +20,13 @@ from milepost.comparison.design import (
     read_seeds,
 )
 from milepost.comparison.folder import RunFolder, environment
+from milepost.comparison.planning import build_plan, needed_bytes
 from milepost.comparison.request import Purpose, Sweep, read_baseline, read_until
 from milepost.comparison.result import build_result, is_decided, read_values
-from milepost.comparison.runner import Job, Plan, Progress, run_jobs
+from milepost.comparison.runner import Plan, Progress, run_jobs
 from milepost.comparison.settings import Grid, choose_setting, read_grid
-from milepost.errors import OptionError
+from milepost.errors import DiskFull, OptionError
+from milepost.extension.plan import refuse_small_disk
 from milepost.tasks import Options, Task, find_task
 
 RUNS = "milepost-runs"
@@ -53,6 +56,9 @@ def compare(
     device: str = "cpu",
     out: str | Path | None = None,
     restart: bool = False,
+    retry_failed: bool = False,
+    keep_models: bool = False,
+    checkpoint_seconds: float = 30.0,
     dry_run: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     on_plan: Callable[[Plan], None] | None = None,
@@ -71,7 +77,7 @@ def compare(
         lengths: lengths at which to measure, in that unit; the trained length is always among them.
         seeds: how many, or which; fewer than three name no winner.
         options: what else there is to say of the data: tokenizer, columns, parts of its own.
-        model: size and initial scale of the shared model.
+        model: size and initial scale of the shared model, or the folder of one of the user's own.
         training: the shared recipe.
         match: ``parameters`` widens the feed-forward layers of models with fewer parameters.
         tune_lr: learning rates to choose from for each encoding, on the validation part; ``auto`` is half, once
@@ -86,6 +92,9 @@ def compare(
         device: a torch device.
         out: the run folder; ``milepost-runs/<task>-<hash of the design>`` by default.
         restart: train all trials of the folder anew.
+        retry_failed: run trials again that raised or diverged; without it their reasons are told again.
+        keep_models: leave each trial's model as a folder, ``trials/<key>/model``, for ``milepost.load``.
+        checkpoint_seconds: time between two checkpoints of a trial; 0 is each step. The result is the same.
         dry_run: plan only: nothing is written, and the result says what time and memory it would take, by a
             few training steps of each encoding.
         on_progress: told of each trial's progress.
@@ -98,6 +107,7 @@ def compare(
     Raises:
         SpecError: MP103. UnknownName: MP104. OptionError: MP105. DataError: MP110.
         FolderError: MP107, the folder holds another design, or trials of another environment.
+        DiskFull: MP108, when the disk has no room, or becomes full; what is whole is kept.
         TrialFailed: MP140, when no worker can be started.
     """
     kind = find_task(task)
@@ -117,11 +127,12 @@ def compare(
         raise OptionError("the margin is a share of the value", got=str(margin), fix="0.01 is one per cent")
     if workers is not None and workers < 1:
         raise OptionError("at least one worker is needed", got=str(workers), fix="--workers 1 or more")
-    said = options or Options()
+    size = read_model(model or Model())
+    said = options or Options(tokenizer=size.folder or "char")
     content = kind.open(data, said)
     content.check_lengths(trained, wanted_lengths)
-    design = Design(task, data, content.sha256, trained, said, model or Model(), recipe)
-    design, scalable = _build_all(design, names, content, match)
+    design = Design(task, data, content.sha256, trained, said, size, recipe)
+    design, scalable, sizes = _build_all(design, names, content, match)
     sweep = Sweep(
         design, names, wanted_seeds, wanted_seeds, wanted_lengths, base, margin, kind.metrics[0], purpose, grid,
         scalable, sequential=sequential,
@@ -130,18 +141,42 @@ def compare(
     folder.check(design)
     if restart and not dry_run:
         folder.restart()
-    here = environment(device)
+    here, at_once, tried = environment(device), workers or available_processors(), set[Trial]()
+
+    def plan_for(sweep: Sweep) -> Plan:
+        # a trial that fails again is not tried a third time when seeds are added
+        return build_plan(
+            sweep,
+            folder,
+            content,
+            keep_models=keep_models,
+            retries=lambda trial: retry_failed and trial not in tried,
+        )
 
     def train(sweep: Sweep) -> dict[Trial, str]:
-        plan = _plan(sweep, folder, content)
+        plan = plan_for(sweep)
         if on_plan is not None:
             on_plan(plan)
         if not plan.jobs or dry_run:
-            return {}
+            return dict(plan.failures)
         folder.check_environment(here)
-        folder.begin(design, here)
-        at_once, news = workers or available_processors(), on_progress or (lambda _: None)
-        return run_jobs(plan.jobs, folder.path, workers=at_once, device=device, on_progress=news)
+        refuse_small_disk(folder.path / "trials", needed_bytes(plan.jobs, folder, sizes, at_once))
+        try:
+            folder.begin(design, here)
+            failures = run_jobs(
+                plan.jobs,
+                folder.path,
+                workers=at_once,
+                device=device,
+                on_progress=on_progress or (lambda _: None),
+                checkpoint_seconds=checkpoint_seconds,
+            )
+        except DiskFull as error:
+            left = needed_bytes(plan_for(sweep).jobs, folder, sizes, at_once)
+            got = f"{error.got}; what is left needs about {left:,} bytes"
+            raise DiskFull(error.problem, got=got, fix=error.fix) from error
+        tried.update(job.trial for job in plan.jobs)
+        return {**plan.failures, **failures}
 
     failures = train(sweep)
     sweep = _choose(sweep, folder)
@@ -153,8 +188,7 @@ def compare(
     if dry_run:
         from milepost.comparison.estimate import estimate
 
-        jobs = _plan(sweep, folder, content).jobs
-        taken = estimate(jobs, content, workers=workers or available_processors(), device=device)
+        taken = estimate(plan_for(sweep).jobs, content, workers=at_once, device=device)
         return result | {"estimate": taken}
     folder.write_result(result)
     return result
@@ -162,24 +196,29 @@ def compare(
 
 def _build_all(
     design: Design, names: tuple[str, ...], task: Task, match: str | None
-) -> tuple[Design, frozenset[str]]:
+) -> tuple[Design, frozenset[str], dict[str, int]]:
     """Build each encoding once, so that a bad option is an error before anything is trained or written.
 
-    Returns the design, with the number of parameters that all are to have, and the encodings that have a scale.
+    Returns the design, with the number of parameters that all are to have, the encodings that have a scale,
+    and the bytes that the weights of each take.
     """
     from milepost.comparison.building import build_model, count_trainable, find_encoding
 
     if match not in (None, "parameters"):
         raise OptionError("parameters can be matched", got=f"match={match!r}", fix="--match parameters")
+    if match and design.model.weights:
+        raise OptionError("trained weights cannot be widened", got="match and weights", fix="leave one out")
     models = {name: build_model(Trial(design, name, 0), task) for name in names}
     scaled = {name: build_model(Trial(design, name, 0, scale=2.0), task) for name in names}
     scalable = frozenset(
         name for name in names if find_encoding(models[name]).scales != find_encoding(scaled[name]).scales
     )
+    sizes = {name: sum(p.nbytes for p in model.parameters()) for name, model in models.items()}
     if match is None:
-        return design, scalable
+        return design, scalable, sizes
     most = max(map(count_trainable, models.values()))
-    return replace(design, model=replace(design.model, parameters=most)), scalable
+    widened = dict.fromkeys(names, max(sizes.values()))
+    return replace(design, model=replace(design.model, parameters=most)), scalable, widened
 
 
 def _choose(sweep: Sweep, folder: RunFolder) -> Sweep:
@@ -194,40 +233,6 @@ def _choose(sweep: Sweep, folder: RunFolder) -> Sweep:
         }
         chosen[name] = choose_setting(values, higher_is_better=sweep.metric.higher_is_better)
     return replace(sweep, chosen=chosen)
-
-
-def _plan(sweep: Sweep, folder: RunFolder, task: Task) -> Plan:
-    tuning = dict.fromkeys(sweep.tuning_trials, (sweep.design.train_length,))
-    trials = tuple(
-        dict.fromkeys((*tuning, *sweep.trials) if not sweep.grid.tuned or sweep.chosen else tuning)
-    )
-    jobs = []
-    for trial in trials:
-        record = folder.read_record(trial)
-        lengths = _missing(folder, trial, record, sweep.lengths, task, "test")
-        validation = _missing(folder, trial, record, tuning.get(trial, ()), task, "validation")
-        if lengths or validation:
-            jobs.append(Job(trial, lengths, validation))
-    return Plan(folder.path, trials, tuple(jobs))
-
-
-def _missing(
-    folder: RunFolder,
-    trial: Trial,
-    record: dict[str, Any] | None,
-    lengths: tuple[int, ...],
-    task: Task,
-    part: str,
-) -> tuple[int, ...]:
-    """Lengths still to measure, all of them for a trial that is not trained."""
-    if record is None:
-        return lengths
-    if record["status"] != "done":
-        return ()
-    from milepost.comparison.trial import answers
-
-    answered = (length for length in lengths if answers(record, task, length))
-    return tuple(length for length in answered if folder.read_measured(trial, length, part) is None)
 
 
 def available_processors() -> int:

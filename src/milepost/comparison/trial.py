@@ -57,9 +57,8 @@ def run_trial(
         for length in chosen
         if answers(record, task, length) and folder.read_measured(trial, length, part) is None
     ]
-    wanted = wanted if record["status"] == "done" else []
     keep_model = keep_model and not folder.model_path(trial).exists()
-    if not (wanted or keep_model):
+    if record["status"] != "done" or not (wanted or keep_model):
         return trained
     model = model or _reload(trial, task, folder, record["weights_sha256"]).to(device)
     if keep_model:

@@ -88,7 +88,7 @@ def _work(
     diverged = record is not None and record["status"] == "diverged"
     if past.failures > order["failures"]:  # another call has met it since this one was planned
         return {"kind": "finished"} if diverged else {"kind": "failed", "reason": past.reason}
-    if diverged:
+    if order["again"] and diverged:
         folder.forget(trial)
     try:
         if _run(order, trial, folder, task, tell):

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from milepost.errors import DataError, FolderError, OptionError, UnknownFamily
+from milepost.errors import DataError, DiskFull, FolderError, OptionError, UnknownFamily
 from milepost.extension.buffers import Growth, plan_buffers, refuse_quantised
 from milepost.extension.documents import DOCUMENTS, apply_edits, plan_edits
 from milepost.extension.method import Method
@@ -252,14 +252,14 @@ def refuse_small_disk(output: Path, needed: int) -> None:
     """Refuse an output that its disk has no room for.
 
     Raises:
-        FolderError: MP107.
+        DiskFull: MP108.
     """
     place = output.parent.resolve()
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed:
-        raise FolderError(
+        raise DiskFull(
             "the disk is too small",
             got=f"{free:,} bytes are free, {needed:,} are needed",
             fix="give another place: --out DIR",
