@@ -7,12 +7,15 @@ import torch
 from milepost.encodings import (
     Geometry,
     Learned2dPositions,
+    LearnedPositions,
+    LowRankPositions,
     Rotary2dPositions,
     Sinusoidal2dPositions,
     build,
 )
-from milepost.encodings.grid import split_places
+from milepost.encodings.grid import split_places, stretch_rows
 from milepost.errors import OptionError, PastTheEnd
+from milepost.testing import check_encoding
 
 IMAGE = Geometry(dim=8, heads=2, head_dim=8, max_len=7, embedding_rms=0.3, grid=(2, 3), prefix=1)
 TEXT = Geometry(dim=8, heads=2, head_dim=8, max_len=7)
@@ -166,3 +169,146 @@ def test_places_of_the_prefix_never_leave_the_image():
     rows, columns = split_places(torch.arange(-1, 9), columns=4, prefix=3)
     assert rows.tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
     assert columns.tolist() == [0, 0, 0, 0, 0, 1, 2, 3, 0, 1]
+
+
+# ---- images of another grid
+
+
+def keys(x, a=-0.5):
+    """Keys 1981, equation 4."""
+    x = abs(x)
+    if x < 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
+
+
+def triangle(x):
+    return max(0.0, 1.0 - abs(x))
+
+
+def resampling(size, to_size, kernel):
+    """Weights of old places for new ones: centres at halves, kernels that widen where an axis shrinks."""
+    scale = size / to_size
+    width = max(scale, 1.0)
+    weights = np.array([
+        [kernel((old + 0.5 - (new + 0.5) * scale) / width) for old in range(size)] for new in range(to_size)
+    ])  # fmt: skip
+    return weights / weights.sum(1, keepdims=True)
+
+
+def stretched(table, grid, to_grid, past):
+    """A table of patches for another grid, the slow way."""
+    prefix = len(table) - grid[0] * grid[1]
+    patches = table[prefix:]
+    if past == "linear":
+        made = resampling(len(patches), to_grid[0] * to_grid[1], triangle) @ patches
+    else:
+        down, along = (resampling(old, new, keys) for old, new in zip(grid, to_grid, strict=True))
+        made = np.einsum("hy,wx,yxd->hwd", down, along, patches.reshape(*grid, -1)).reshape(
+            -1, table.shape[1]
+        )
+    return np.concatenate([table[:prefix], made])
+
+
+GRIDS = [((2, 3), (5, 7)), ((6, 5), (3, 2)), ((4, 4), (8, 3)), ((1, 6), (2, 2)), ((6, 1), (2, 1))]
+
+
+@pytest.mark.parametrize("past", ["linear", "bicubic"])
+@pytest.mark.parametrize(("grid", "to_grid"), GRIDS)
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_tables_are_resampled_as_their_formulas_say(past, grid, to_grid, prefix):
+    table = np.random.default_rng(0).normal(size=(prefix + grid[0] * grid[1], 3))
+    exact = stretch_rows(torch.from_numpy(table), grid, to_grid, past)
+    np.testing.assert_allclose(exact, stretched(table, grid, to_grid, past), atol=1e-12)
+    encoding = LearnedPositions(len(table), 3, past=past).lay_out(grid)
+    with torch.no_grad():
+        encoding.weight.copy_(torch.from_numpy(table))
+    other = encoding.at_grid(to_grid)
+    count = prefix + to_grid[0] * to_grid[1]
+    np.testing.assert_allclose(other.vectors(range(count)).detach(), exact, atol=2e-6)
+    assert other.usable_length is None and encoding.at_grid(grid) is encoding
+    with pytest.raises(PastTheEnd, match="past the end"):
+        other.vectors(range(count + 1))
+    with pytest.raises(PastTheEnd, match="past the end"):
+        other.vectors(torch.tensor([count]))
+
+
+def test_one_dimension_and_two_differ_in_what_is_near():
+    column = torch.arange(4.0).repeat_interleave(4)[:, None]  # rows of an image, each of one value
+    two = stretch_rows(column, (4, 4), (8, 8), "bicubic").reshape(8, 8)
+    assert torch.allclose(two, two[:, :1].expand(8, 8), atol=1e-6)
+    row = torch.arange(4.0).repeat(4)[:, None]
+    one = stretch_rows(row, (4, 4), (8, 8), "linear").reshape(8, 8)
+    assert not torch.allclose(one, one[:1].expand(8, 8), atol=0.5)
+    two = stretch_rows(row, (4, 4), (8, 8), "bicubic").reshape(8, 8)
+    assert torch.allclose(two, two[:1].expand(8, 8), atol=1e-6)
+
+
+@pytest.mark.parametrize(("grid", "to_grid"), GRIDS)
+def test_sums_of_rows_and_columns_are_resampled_in_two_dimensions(grid, to_grid):
+    encoding = Learned2dPositions(grid, 3, prefix=2, past="bicubic", std=1.0, dtype=torch.float64)
+    whole = encoding.vectors(range(encoding.max_len)).detach().numpy()
+    other = encoding.at_grid(to_grid)
+    np.testing.assert_allclose(
+        other.vectors(range(other.max_len)).detach(), stretched(whole, grid, to_grid, "bicubic"), atol=1e-12
+    )
+
+
+def test_a_table_of_low_rank_is_resampled_as_its_product_is():
+    encoding = LowRankPositions(14, 5, rank=3, past="bicubic", dtype=torch.float64).lay_out((4, 3))
+    whole = encoding.vectors(range(14)).detach().numpy()
+    other = encoding.at_grid((7, 2)).vectors(range(16)).detach()
+    np.testing.assert_allclose(other, stretched(whole, (4, 3), (7, 2), "bicubic"), atol=1e-12)
+
+
+@pytest.mark.parametrize("spec", ["learned(past=linear)", "learned(past=bicubic)", "learned2d(past=bicubic)"])
+def test_gradients_of_another_grid_reach_the_stored_rows(spec):
+    encoding = build(spec, IMAGE).double()
+    before = [one.detach().clone() for one in encoding.parameters()]
+    encoding.at_grid((3, 3)).vectors(range(10)).sum().backward()
+    # resampling keeps constants: each image of 9 patches hands out what it was made of, and no more
+    given = sum(one.grad.sum().item() for one in encoding.parameters())
+    assert given == pytest.approx(8 * (10 if spec.startswith("learned(") else 19), abs=1e-9)
+    assert all(torch.equal(one, old) for one, old in zip(encoding.parameters(), before, strict=True))
+    assert [name for name, _ in encoding.named_parameters()] == [
+        name for name, _ in build(spec, IMAGE).named_parameters()
+    ]
+
+
+@pytest.mark.parametrize("spec", ["learned(past=linear)", "learned(past=bicubic)", "learned2d(past=bicubic)",
+                                  "learned(past=bicubic,rank=4)", "sinusoidal2d", "rotary2d"])  # fmt: skip
+def test_the_battery_passes_where_images_change_their_size(spec):
+    assert {result.status for result in check_encoding(spec)} <= {"passed", "not_applicable"}
+
+
+@pytest.mark.parametrize("name", ["sinusoidal2d", "rotary2d"])
+def test_places_of_another_grid_are_those_of_an_encoding_built_for_it(name):
+    other = build(name, IMAGE).at_grid((2, 5))
+    fresh = build(
+        name, Geometry(dim=8, heads=2, head_dim=8, max_len=11, embedding_rms=0.3, grid=(2, 5), prefix=1)
+    )
+    assert other.columns == 5 and build(name, IMAGE).at_grid((9, 3)).columns == 3
+    positions, heads = torch.arange(11), torch.randn(1, 2, 11, 8)
+    if name == "sinusoidal2d":
+        assert torch.equal(other.vectors(positions), fresh.vectors(positions))
+    else:
+        assert torch.equal(other.rotate(heads, heads, positions, positions)[0],
+                           fresh.rotate(heads, heads, positions, positions)[0])  # fmt: skip
+
+
+def test_encodings_that_know_positions_alone_answer_for_any_image_themselves():
+    for name in ("learned", "learned2d", "sinusoidal", "rotary", "alibi", "none", "learned(past=tile)"):
+        encoding = build(name, IMAGE)
+        assert encoding.at_grid((9, 9)) is encoding
+
+
+def test_resampling_is_refused_for_text_and_for_rows_without_a_place():
+    for spec in ("learned(past=bicubic)", "learned(past=linear,rank=2)"):
+        with pytest.raises(OptionError, match="images"):
+            build(spec, TEXT)
+    with pytest.raises(OptionError, match="does not fit"):
+        build("learned(past=bicubic,rows=5)", IMAGE)
+    with pytest.raises(OptionError, match="was not laid out"):
+        LearnedPositions(7, 8, past="bicubic").at_grid((3, 3))
+    with pytest.raises(OptionError, match="one of"):
+        build("learned2d(past=linear)", IMAGE)

@@ -311,16 +311,13 @@ def test_a_learned_table_is_stretched_as_stock_stretches_it(family):
     assert torch.equal(images(swap(copy.deepcopy(stock), "learned"), 24), images(stock, 24))
 
 
-@pytest.mark.parametrize("encoding", ["rotary", "alibi", "none", "sinusoidal2d"])
-def test_other_encodings_answer_for_larger_images(encoding):
-    out = images(swap(matrix.SUBJECTS["vit"].build(), encoding), 24)
-    assert out.shape == (3, 37, 32) and out.isfinite().all()
-
-
-def test_rotary_by_rows_and_columns_refuses_another_width():
-    model = swap(matrix.SUBJECTS["vit"].build(), "rotary2d")
-    with pytest.raises(MilepostError, match="another width"):
-        images(model, 24)
+@pytest.mark.parametrize("family", ["vit", "deit", "dinov2", "clip_vision_model"])
+@pytest.mark.parametrize(
+    "encoding", ["rotary", "alibi", "none", "sinusoidal2d", "rotary2d", "learned(past=bicubic)"]
+)
+def test_other_encodings_answer_for_larger_images(family, encoding):
+    out = images(swap(matrix.SUBJECTS[family].build(), encoding), 24)
+    assert out.shape[2] == 32 and out.isfinite().all()
 
 
 # ---- training and flex attention

@@ -138,6 +138,18 @@ class Encoding(nn.Module, abc.ABC):
         """
         return positions
 
+    def at_grid(self, grid: tuple[int, int]) -> Encoding:
+        """The encoding that answers for an image of this many rows and columns of patches.
+
+        A model of images asks this once a forward pass, and then that encoding for everything. Most encodings
+        know positions alone and answer for any image themselves; those that know places answer with one that
+        shares their parameters, gradients included.
+
+        Args:
+            grid: rows and columns of patches of the image, behind the same prefix.
+        """
+        return self
+
     def vectors(
         self, positions: Positions, *, device: torch.device | str | None = None
     ) -> Float[Tensor, "*batch seq dim"] | None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from milepost.encodings.angles import build_sinusoid
 from milepost.encodings.base import Encoding, Geometry, read_choice, read_scale, register
+from milepost.encodings.grid import STRETCHED, require_grid, stretch_rows
 from milepost.encodings.low_rank import LowRankPositions
 from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError
@@ -34,7 +35,7 @@ class LearnedPositions(PositionTable):
         init: ``normal`` (mean 0), ``zeros``, or ``sinusoidal`` (a sinusoid of rms ``std``).
         std: scale of the initial values.
         past: ``error``, ``clamp`` (the last row again), ``tile`` (from row 0 again) or ``group`` (see
-            ``PositionTable.group``).
+            ``PositionTable.group``); ``linear`` or ``bicubic`` for images (see ``PositionTable.at_grid``).
         count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the table lives.
         dtype: of the table; positions stay int64 whatever it is.
@@ -111,7 +112,7 @@ class LearnedPositions(PositionTable):
         number of positions: rows that training does not reach keep their initial values.
 
         Raises:
-            OptionError: MP105, ``rows`` below 0.
+            OptionError: MP105, ``rows`` below 0, or rows resampled for other images in a model of text.
         """
         rank, init, past = int(str(options["rank"])), str(options["init"]), str(options["past"])
         std = read_scale("std", options["std"], geometry.embedding_rms)
@@ -122,9 +123,12 @@ class LearnedPositions(PositionTable):
                 "rows must be 0 or more", got=f"rows={rows}", fix="rows=0 is the model's own number"
             )
         size = (rows or geometry.max_len, geometry.dim)
+        made: PositionTable
         if rank:
-            return LowRankPositions(*size, rank=rank, init=init, std=std, past=past, count=count)
-        return cls(*size, init=init, std=std, past=past, count=count)
+            made = LowRankPositions(*size, rank=rank, init=init, std=std, past=past, count=count)
+        else:
+            made = cls(*size, init=init, std=std, past=past, count=count)
+        return made.lay_out(require_grid(f"past={past}", geometry)) if past in STRETCHED else made
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -143,6 +147,10 @@ class LearnedPositions(PositionTable):
     def scales(self) -> dict[str, float]:
         """Standard deviation (``normal``) or root mean square of the initial table."""
         return {"std": self.std}
+
+    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
+        assert self.grid is not None
+        return {"weight": stretch_rows(self.weight, self.grid, grid, self.past)}
 
     def _slice(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
         return self.weight[start:stop]

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Geometry, read_scale, register
-from milepost.encodings.grid import require_grid
+from milepost.encodings.base import Geometry, read_choice, read_scale, register
+from milepost.encodings.grid import require_grid, stretch_rows
 from milepost.encodings.table import PositionTable
 from milepost.spec import Value
 
@@ -29,6 +29,8 @@ class Learned2dPositions(PositionTable):
         dim: width of the embeddings.
         prefix: class and register tokens before the patches.
         std: standard deviation of the initial vectors, sums of a row's and a column's.
+        past: for images of another grid, ``error``, or ``bicubic``: vectors of rows and of columns are resampled, and
+            so are their sums, in two dimensions.
         device: where the parameters live.
         dtype: of the parameters.
 
@@ -44,7 +46,7 @@ class Learned2dPositions(PositionTable):
     """
 
     needs_grid = True
-    defaults: ClassVar[Mapping[str, Value]] = {"std": "auto"}
+    defaults: ClassVar[Mapping[str, Value]] = {"std": "auto", "past": "error"}
     prefix: nn.Parameter | None
 
     def __init__(
@@ -54,11 +56,14 @@ class Learned2dPositions(PositionTable):
         *,
         prefix: int = 0,
         std: float = 0.02,
+        past: str = "error",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         height, width = grid
-        super().__init__(prefix + height * width, dim, "error", count=False, device=device)
+        read_choice("past", past, ("error", "bicubic"))
+        super().__init__(prefix + height * width, dim, past, count=False, device=device)
+        self.lay_out(grid)
         self.std = read_scale("std", std, 0.02)
 
         def make(vectors: int) -> nn.Parameter:
@@ -73,7 +78,8 @@ class Learned2dPositions(PositionTable):
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
         """Build for an image model: ``std=auto`` is the rms of the embeddings beside it."""
         std = read_scale("std", options["std"], geometry.embedding_rms)
-        return cls(require_grid(cls.name, geometry), geometry.dim, prefix=geometry.prefix, std=std)
+        grid, past = require_grid(cls.name, geometry), str(options["past"])
+        return cls(grid, geometry.dim, prefix=geometry.prefix, std=std, past=past)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -87,6 +93,12 @@ class Learned2dPositions(PositionTable):
     def scales(self) -> dict[str, float]:
         """Standard deviation of the initial vectors."""
         return {"std": self.std}
+
+    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
+        return {
+            name: stretch_rows(part, (len(part), 1), (size, 1), self.past)
+            for name, part, size in (("rows", self.rows, grid[0]), ("columns", self.columns, grid[1]))
+        }
 
     def _whole(self) -> Float[Tensor, "rows dim"]:
         patches = (self.rows[:, None] + self.columns).flatten(0, 1)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from milepost.encodings.base import Geometry, read_choice, read_scale
+from milepost.encodings.grid import stretch_rows
 from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError
 from milepost.spec import Value
@@ -30,7 +31,7 @@ class LowRankPositions(PositionTable):
             is zero and ``left`` is not, so that a gradient flows.
         std: scale of the initial table.
         past: ``error``, ``clamp`` (the last row again), ``tile`` (from row 0 again) or ``group`` (see
-            ``PositionTable.group``).
+            ``PositionTable.group``); ``linear`` or ``bicubic`` for images (see ``PositionTable.at_grid``).
         count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the factors live.
         dtype: of the factors.
@@ -94,6 +95,12 @@ class LowRankPositions(PositionTable):
     def scales(self) -> dict[str, float]:
         """Standard deviation of the initial table."""
         return {"std": self.std}
+
+    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
+        assert self.grid is not None
+        return {
+            "left": stretch_rows(self.left, self.grid, grid, self.past)
+        }  # it is linear: the product's rows follow
 
     def _slice(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
         return self.left[start:stop] @ self.right

@@ -71,6 +71,12 @@ class Rotary2dPositions(Encoding):
         theta = float(str(options["theta"]))
         return cls(columns, geometry.head_dim, prefix=geometry.prefix, theta=theta)
 
+    def at_grid(self, grid: tuple[int, int]) -> Rotary2dPositions:
+        """The same for images of another number of columns."""
+        if grid[1] == self.columns:
+            return self
+        return Rotary2dPositions(grid[1], self.head_dim, prefix=self.prefix, theta=self.theta)
+
     def rotate(
         self,
         query: Float[Tensor, "batch heads query head_dim"],

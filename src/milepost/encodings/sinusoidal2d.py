@@ -73,6 +73,12 @@ class Sinusoidal2dPositions(Encoding):
         """Root mean square of the patches' vectors."""
         return {"rms": self.rms}
 
+    def at_grid(self, grid: tuple[int, int]) -> Sinusoidal2dPositions:
+        """The same for images of another number of columns."""
+        if grid[1] == self.columns:
+            return self
+        return Sinusoidal2dPositions(grid[1], self.dim, prefix=self.prefix, theta=self.theta, rms=self.rms)
+
     def vectors(
         self, positions: Positions, *, device: torch.device | str | None = None
     ) -> Float[Tensor, "*batch seq dim"]:

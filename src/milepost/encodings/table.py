@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import abc
+import copy
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from milepost.encodings.base import Encoding, Positions, read_choice
+from milepost.encodings.grid import STRETCHED
 from milepost.encodings.positions import require_contiguous, require_whole
 from milepost.errors import OptionError, PastTheEnd
 
-OVERFLOW = ("error", "clamp", "tile", "group")
+OVERFLOW = ("error", "clamp", "tile", "group", *STRETCHED)
 
 
 class PositionTable(Encoding, abc.ABC):
     """One stored row a position; position p is row p.
 
     Past the last row, ``past`` decides: ``error`` raises, ``clamp`` answers with the last row, ``tile``
-    starts again at row 0, ``group`` lets neighbours share a row (see ``group``). Negative positions are errors
-    always. Lengths known to the host and
+    starts again at row 0, ``group`` lets neighbours share a row (see ``group``). For images,
+    ``linear`` and ``bicubic`` resample the rows of the patches (see ``at_grid``); a position past the last row of
+    the image that was named is an error. Negative positions are errors always. Lengths known to the host and
     positions on the CPU are checked at once. Elsewhere, and in a compiled graph, no value is read: the
     index is clamped, so nothing illegal reaches the device, the vector is NaN, and outside a compiled
     graph the error is raised by the next call that finds the verdict arrived, or by
@@ -45,6 +49,7 @@ class PositionTable(Encoding, abc.ABC):
         self.max_len = max_len
         self.dim = dim
         self.past = read_choice("past", past, OVERFLOW)
+        self.grid: tuple[int, int] | None = None
         # int64 and in the state dict: nothing rounds it, nothing refills it; None leaves no key behind
         counts = torch.zeros(max_len, dtype=torch.int64, device=device) if count else None
         self.register_buffer("trained_counts", counts)
@@ -72,7 +77,7 @@ class PositionTable(Encoding, abc.ABC):
         Raises:
             PastTheEnd: MP101, a position that has no row; see the class for when.
         """
-        if isinstance(positions, range):
+        if isinstance(positions, range) and self.past == "group":
             positions = self.group(positions, device=next(self.parameters()).device)
         if isinstance(positions, range):
             return self._at_range(positions)
@@ -136,6 +141,50 @@ class PositionTable(Encoding, abc.ABC):
     def _group_sizes(self, lengths: Tensor) -> Tensor:
         return ((lengths - 1) // self.max_len + 1).clamp(min=1)
 
+    def lay_out(self, grid: tuple[int, int]) -> Self:
+        """Say which patches the last rows stand for: ``grid`` rows and columns; the rows before are the prefix's.
+
+        Returns:
+            This table.
+
+        Raises:
+            OptionError: MP105, more patches than rows.
+        """
+        if min(grid) < 1 or grid[0] * grid[1] > self.max_len:
+            raise OptionError(
+                "the grid does not fit the table",
+                got=f"{grid[0]} x {grid[1]} patches, {self.max_len} rows",
+                fix="one row a patch, behind those of the prefix",
+            )
+        self.grid = grid
+        return self
+
+    def at_grid(self, grid: tuple[int, int]) -> Encoding:
+        """The table for an image of another grid, where ``past`` is ``linear`` or ``bicubic``; else this one.
+
+        Raises:
+            OptionError: MP105, when the table's own grid was never said (``lay_out``).
+        """
+        if self.past not in STRETCHED or grid == self.grid:
+            return self
+        if self.grid is None:
+            raise OptionError(
+                f"past={self.past} is for images: it needs the rows and columns of their patches",
+                got="a table that was not laid out",
+                fix="table.lay_out((14, 14)), or a spec and Geometry(..., grid=(14, 14), prefix=1)",
+            )
+        rows = self._stretch(grid)
+        other = copy.copy(self)
+        other._parameters = {name: one for name, one in self._parameters.items() if name not in rows}
+        other._buffers = {"trained_counts": None}
+        other.__dict__.update(rows)
+        other.max_len += grid[0] * grid[1] - self.grid[0] * self.grid[1]
+        return other.lay_out(grid)
+
+    @abc.abstractmethod
+    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
+        """Parameters for an image of another grid than the table's own."""
+
     def forward(
         self, embeddings: Float[Tensor, "batch seq dim"], positions: Positions | None = None
     ) -> Float[Tensor, "batch seq dim"]:
@@ -166,7 +215,7 @@ class PositionTable(Encoding, abc.ABC):
 
     def _at_device(self, positions: Tensor, *, note: bool) -> Tensor:
         missing = positions < 0
-        if self.past in ("error", "group"):
+        if self.past not in ("clamp", "tile"):
             missing = missing | (positions >= self.max_len)
         if note and positions.numel() and positions.device.type != "meta":
             self._deferred.note(positions)
@@ -204,7 +253,7 @@ class PositionTable(Encoding, abc.ABC):
                 got=f"{self.max_len} rows, an input that needs larger groups than its cached part has",
                 fix="run it without a cache: use_cache=False",
             )
-        if highest >= self.max_len and self.past == "error":
+        if highest >= self.max_len and self.past in ("error", *STRETCHED):
             enough = 1 << highest.bit_length()
             raise PastTheEnd(
                 f"position {highest} is past the end of the table",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -26,6 +26,7 @@ from milepost.tables import PREFIX
 IMPLEMENTATIONS = ("sdpa", "eager", "flex")
 POINTER = "_milepost"
 POSITIONS = "milepost_positions"
+ENCODING = "milepost_encoding"  # of images of another size than the model's own
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _sdpa(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    acting = _acting(module)
+    acting = _acting(module, kwargs)
     if acting.encoding is not None:
         causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
         if attention_mask is None and causal and 1 < query.shape[2] < key.shape[2]:
@@ -102,7 +103,7 @@ def _eager(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    acting = _acting(module)
+    acting = _acting(module, kwargs)
     if acting.encoding is not None:
         # eager attention takes causality from its mask alone
         positions = _pair(module, kwargs.get(POSITIONS))
@@ -112,14 +113,16 @@ def _eager(
     return acting.eager(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
 
 
-def _acting(module: nn.Module) -> Acting:
-    acting = module.__dict__.get(POINTER)
+def _acting(module: nn.Module, kwargs: dict[str, Any]) -> Acting:
+    acting: Acting | None = module.__dict__.get(POINTER)
     if acting is None:
         raise SwapRefused(
             "this attention module carries no encoding, though its model asks for Milepost's attention",
             got=type(module).__name__,
             fix="load a swapped folder with milepost.load, not with from_pretrained",
         )
+    if acting.encoding is not None and ENCODING in kwargs:
+        return replace(acting, encoding=kwargs[ENCODING])
     return acting
 
 
@@ -132,7 +135,7 @@ def _flex(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    acting = _acting(module)
+    acting = _acting(module, kwargs)
     if acting.encoding is not None:
         query_positions, key_positions = _pair(module, kwargs.get(POSITIONS))
         key_positions = key_positions[..., : key.shape[2]]

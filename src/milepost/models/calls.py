@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from milepost.encodings import Encoding, Positions, build_positions
 from milepost.encodings.table import PositionTable
 from milepost.errors import PastTheEnd, SwapRefused
-from milepost.models.attention import POSITIONS
+from milepost.models.attention import ENCODING, POSITIONS
 from milepost.models.family import Family
 from milepost.models.slot import ParameterSlot, Slot
 from milepost.tables import PREFIX
@@ -33,7 +33,6 @@ class State:
     pad: int | None
     first_row: int
     patch: tuple[int, int] | None  # of images, in pixels
-    columns: int  # of patches
     follow_mask: bool
     names: tuple[str, ...]
     limit: int | None
@@ -58,6 +57,7 @@ class Call:
     shape: tuple[int, ...]
     device: torch.device
     cache: Any
+    grid: tuple[int, int] | None = None  # rows and columns of patches of images
 
     @property
     def length(self) -> int:
@@ -90,18 +90,21 @@ def hand_positions(
     call = _read(state, dict(zip(state.names, args, strict=False)) | kwargs)
     if call is None:
         return None
-    acts = bool(state.encoding.places & {"rotate", "bias"})
+    encoding = _at_size(state, call)
+    acts = bool(encoding.places & {"rotate", "bias"})
     if acts:
         _check_implementation(base)
     positions, missing = _positions(state, call)
-    if isinstance(state.encoding, PositionTable):
-        positions = _grouped(state.encoding, call, positions)
+    if isinstance(encoding, PositionTable):
+        positions = _grouped(encoding, call, positions)
     if call.cache is None:
-        positions = state.encoding.remap(positions, batch=call.shape[0], device=call.device)
+        positions = encoding.remap(positions, batch=call.shape[0], device=call.device)
     if state.family.embeds or call.arguments.get("inputs_embeds") is None:
-        _hand_vectors(state, base, call, positions, missing)
+        _hand_vectors(state, base, call, encoding, positions, missing)
     if acts:
         call.arguments[POSITIONS] = _attention_positions(state, call, positions)
+        if encoding is not state.encoding:
+            call.arguments[ENCODING] = encoding
     if state.limit is not None:
         _pass_limits(state, call, state.limit)
     return (), call.arguments
@@ -122,13 +125,8 @@ def _read(state: State, arguments: dict[str, Any]) -> Call | None:
             return None
         assert state.family.prefix is not None
         rows, columns = (size // patch for size, patch in zip(pixels.shape[-2:], state.patch, strict=True))
-        if state.encoding.needs_grid and columns != state.columns and "vectors" not in state.encoding.places:
-            raise PastTheEnd(
-                "the encoding was built for images of another width",
-                got=f"{columns} patches in a row, {state.columns} in the model's own images",
-                fix="resize the images, or swap after changing the config's image_size",
-            )
-        return Call(arguments, (len(pixels), state.family.prefix + rows * columns), pixels.device, None)
+        shape = len(pixels), state.family.prefix + rows * columns
+        return Call(arguments, shape, pixels.device, None, (rows, columns))
     cache = arguments.get("past_key_values")
     cache = getattr(cache, "self_attention_cache", cache)  # of an encoder-decoder
     ids, embeds = arguments.get("input_ids"), arguments.get("inputs_embeds")
@@ -140,12 +138,28 @@ def _read(state: State, arguments: dict[str, Any]) -> Call | None:
 # ---- where tokens are
 
 
+def _at_size(state: State, call: Call) -> Encoding:
+    """The encoding of the images of a call."""
+    if call.grid is None or _is_stretched(state, call.grid):
+        return state.encoding
+    return state.encoding.at_grid(call.grid)
+
+
+def _is_stretched(state: State, grid: tuple[int, int]) -> bool:
+    """Whether the family itself stretches the rows of its own images to those of a call.
+
+    It does for tables that have no answer of their own, and knows no more than one number for what is square.
+    """
+    return "vectors" in state.encoding.places and (
+        state.encoding.usable_length is not None or grid[0] != grid[1]
+    )
+
+
 def _positions(state: State, call: Call) -> tuple[Positions, Tensor | None]:
     """Positions of the tokens of a call, and which have none."""
     explicit = call.arguments.get("position_ids")
-    if state.patch is not None:
-        # the family itself stretches the rows of its own images to images of another size
-        return range(state.rows if "vectors" in state.encoding.places else call.length), None
+    if call.grid is not None:
+        return range(state.rows if _is_stretched(state, call.grid) else call.length), None
     if explicit is None:
         found = _derived(state, call) if "vectors" in state.encoding.places else _places(call)
     else:
@@ -212,18 +226,23 @@ def _can_look(mask: Tensor) -> bool:
 
 
 def _hand_vectors(
-    state: State, base: PreTrainedModel, call: Call, positions: Positions, missing: Tensor | None
+    state: State,
+    base: PreTrainedModel,
+    call: Call,
+    encoding: Encoding,
+    positions: Positions,
+    missing: Tensor | None,
 ) -> None:
     if state.family.table is None:
         if "vectors" in state.encoding.places:
             embeds = call.arguments.get("inputs_embeds")
             if embeds is None:
                 embeds = base.get_input_embeddings()(call.arguments.pop("input_ids"))
-            call.arguments["inputs_embeds"] = embeds + state.slot.read(positions).to(embeds)
+            call.arguments["inputs_embeds"] = embeds + state.slot.read(positions, encoding).to(embeds)
         return
     if "vectors" in state.encoding.places or state.family.reads_table:
-        rows = state.rows if state.patch is not None else call.length
-        vectors = state.slot.read(positions, missing=missing, rows=rows)
+        rows = state.rows if call.grid is not None else call.length
+        vectors = state.slot.read(positions, encoding, missing=missing, rows=rows)
         state.slot.handed = vectors
         if state.shown is not None:
             state.shown.hand(vectors)

@@ -51,19 +51,27 @@ class Slot(nn.Module):
                 got="a part used outside of its model",
                 fix="call the model, not its parts",
             )
-        return self.read(rows - self.first_row)
+        return self.read(rows - self.first_row, self.encoding)
 
-    def read(self, positions: Positions, *, missing: Tensor | None = None, rows: int | None = None) -> Tensor:
+    def read(
+        self,
+        positions: Positions,
+        encoding: Encoding,
+        *,
+        missing: Tensor | None = None,
+        rows: int | None = None,
+    ) -> Tensor:
         """Vectors at positions, in the dtype of the embeddings beside them.
 
         Args:
             positions: where.
+            encoding: that of the slot, or its answer for images of another size.
             missing: true where a token has no position, and so a vector of zeros.
             rows: of the zeros that stand for an encoding without vectors.
         """
-        if "vectors" not in self.encoding.places:
+        if "vectors" not in encoding.places:
             return self.empty.new_zeros(() if rows is None else (rows, self.empty.shape[-1]))
-        vectors = self.encoding.vectors(positions, device=self.empty.device)
+        vectors = encoding.vectors(positions, device=self.empty.device)
         assert vectors is not None
         vectors = vectors.to(self.empty)
         return vectors if missing is None else vectors.masked_fill(missing[..., None], 0.0)

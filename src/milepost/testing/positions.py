@@ -108,6 +108,9 @@ def check_limit(case: Case) -> str | None:
     """There are answers up to ``usable_length``, and ``PastTheEnd`` after it and before 0."""
     encoding, limit = case.stirred(), case.fresh().usable_length
     if limit is None:
+        if case.geometry.grid is not None:
+            height, width = case.geometry.grid
+            encoding = encoding.at_grid((3 * height, 3 * width))
         for answer in read_simple_answers(case, encoding, start=3 * case.geometry.max_len).values():
             require(bool(answer.isfinite().all()), "no finite answer past max_len, though no limit is named")
         return None if encoding.places else "acts nowhere"

@@ -255,7 +255,7 @@ def _sandwich(s: Sizes, o: Options, n: int) -> Work:
 
 
 _WORDS = {
-    "past": ("error", "clamp", "tile", "group"),
+    "past": ("error", "clamp", "tile", "group", "linear", "bicubic"),
     "scaling": ("none", "linear", "ntk", "yarn"),
     "variant": ("log", "power"),
 }
