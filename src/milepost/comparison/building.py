@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from torch import nn
 
-from milepost.comparison.design import Trial
+from milepost.comparison.design import Model, Trial
 from milepost.encodings import Encoding
+from milepost.models.own import build_own, describe_own, inner_width
 from milepost.models.scratch import Shape, build_scratch
 from milepost.tasks import Task
 
@@ -28,19 +29,37 @@ def build_model(trial: Trial, task: Task) -> nn.Module:
         vocabulary_size=head.vocabulary_size,
         labels=head.labels,
         pad=head.pad,
-        side=trial.design.train_length,
+        side=trial.design.train_length if head.kind == "images" else 0,
         channels=head.channels,
         patch=head.patch,
         horizon=head.horizon,
         scale=trial.scale,
     )
-    model = build_scratch(head.kind, shape, encoding=trial.encoding, seed=trial.seed)
+    model = _build(trial, head.kind, shape)
     if not size.parameters:
         return model
-    # one unit of feed-forward width is a row, a column and a bias in each block
-    units = round((size.parameters - count_trainable(model)) / (size.layers * (2 * size.dim + 1)))
-    wider = replace(shape, inner=4 * size.dim + units)
-    return build_scratch(head.kind, wider, encoding=trial.encoding, seed=trial.seed) if units else model
+    base = inner_width(size.folder) if size.folder else 4 * size.dim
+    each = count_trainable(_build(trial, head.kind, replace(shape, inner=base + 1))) - count_trainable(model)
+    units = round((size.parameters - count_trainable(model)) / each)
+    return _build(trial, head.kind, replace(shape, inner=base + units)) if units else model
+
+
+def read_model(model: Model) -> Model:
+    """Fill in the sizes and the identity of a model of the user's own; others are as they are.
+
+    Raises:
+        UnsafeFile: MP130. UnknownFamily: MP120. SwapRefused: MP121.
+    """
+    if not model.folder:
+        return model
+    return replace(model, **describe_own(model.folder, weights=model.weights))
+
+
+def _build(trial: Trial, kind: str, shape: Shape) -> nn.Module:
+    size = trial.design.model
+    if not size.folder:
+        return build_scratch(kind, shape, encoding=trial.encoding, seed=trial.seed)
+    return build_own(size.folder, kind, shape, encoding=trial.encoding, seed=trial.seed, weights=size.weights)
 
 
 def count_trainable(model: nn.Module) -> int:

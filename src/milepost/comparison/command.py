@@ -36,13 +36,23 @@ def build_command(sweep: Sweep) -> str:
     options |= {name.replace("_", "-"): value for name, value in purpose.items() if value is not None}
     if sweep.sequential is not None:
         options |= {"until": "decided", "max-seeds": sweep.sequential.looks[-1]}
+    if size.folder:
+        for name in ("layers", "dim", "heads", "init-std"):
+            del options[name]
+        options["model"] = size.folder
     if size.parameters:
         options["match"] = "parameters"
     for told in dataclasses.fields(design.options):
         value = getattr(design.options, told.name)
         if told.name != "header" and value != told.default:
             options[told.name.replace("_", "-")] = value
-    words = ["milepost", "compare", design.data, *([] if design.options.header else ["--no-header"])]
+    words = [
+        "milepost",
+        "compare",
+        design.data,
+        *([] if design.options.header else ["--no-header"]),
+        *(["--weights"] if size.weights else []),
+    ]
     for option, value in options.items():
         words += [f"--{option}", str(value)]
     return shlex.join(words)

@@ -38,6 +38,9 @@ class Model:
             "Transformers without Tears", section 2.2), GPT-2's own 0.02 fits a width of 768 or more.
         parameters: trainable parameters that every model is to have: feed-forward layers are widened until it
             does, to the nearest whole unit; 0 leaves them as they are.
+        folder: of a model of the user's own, whose sizes are then taken from there.
+        weights: whether to begin from that folder's weights.
+        sha256: of what that folder holds; its identity.
     """
 
     layers: int = 2
@@ -45,10 +48,17 @@ class Model:
     heads: int = 8
     init_std: float = 0.0
     parameters: int = 0
+    folder: str = ""
+    weights: bool = False
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         for name in ("layers", "dim", "heads"):
             _at_least(name, getattr(self, name), 1)
+        if self.weights and not self.folder:
+            raise OptionError(
+                "weights come from a model folder", got="weights alone", fix="--model DIR --weights"
+            )
         if self.dim % self.heads:
             raise OptionError(
                 "the width must be a multiple of the heads",
@@ -113,8 +123,8 @@ class Design:
     def identity(self) -> dict[str, Any]:
         """All that decides results, as plain JSON: the whole design, less where the data lay."""
         content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        for place in (content, content["options"]):
-            for name in ("data", "validation", "test"):
+        for place in (content, content["options"], content["model"]):
+            for name in ("data", "validation", "test", "folder"):
                 place.pop(name, None)
         return content
 
