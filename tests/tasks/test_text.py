@@ -171,6 +171,8 @@ def test_parquet_without_its_extra_is_answered_with_the_command(
 def test_a_missing_path_and_a_folder_without_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data at this path"):
         read_text(str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="no data at this path"):
+        read_text("a text where a path is wanted " * 200)
     with pytest.raises(DataError, match="no text files"):
         read_text(str(tmp_path))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.tasks import python_library
-from milepost.tasks.sources import find_files, hash_texts, read_characters
+from milepost.tasks.sources import find_files, hash_texts, is_there, read_characters
 from milepost.tasks.tables import find_column
 from milepost.tasks.text import BUILTIN_PREFIX
 
@@ -61,7 +61,8 @@ def read_tagged(source: str, text_column: str | None = None, label_column: str |
         documents, marked = _builtin(source, text_column or label_column), True
     else:
         path = Path(source)
-        files = find_files(source, SUFFIXES, what="tagged") if not path.is_file() else [path]
+        lone = is_there(path) and not path.is_dir()
+        files = [path] if lone else find_files(source, SUFFIXES, what="tagged")
         read = [_read(file, text_column, label_column) for file in files]
         marked = any(len(one) > 1 for one in read)
         documents = [[s] for one in read for d in one for s in d]

@@ -26,10 +26,10 @@ def find_files(source: str, suffixes: Collection[str], *, what: str = "text") ->
         UnsafeFile: MP130, a link out of the folder.
     """
     path, known = Path(source), ", ".join(suffixes)
-    if not path.exists():
+    if not is_there(path):
         raise DataError(
             "there is no data at this path",
-            got=source,
+            got=source[:300],
             fix=f"give a file ({known}), a folder, or builtin:NAME",
         )
     if not path.is_dir():
@@ -56,6 +56,14 @@ def find_files(source: str, suffixes: Collection[str], *, what: str = "text") ->
                 "a file is a link out of the folder", got=str(file), fix="copy the file into the folder"
             )
     return files
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something at a path; what no system takes for a path names nothing."""
+    try:
+        return path.exists()
+    except OSError:  # too long for a name
+        return False
 
 
 def read_characters(file: Path) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Int32
 
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
 from milepost.tables.files import Folder
+from milepost.tasks.sources import is_there
 
 if TYPE_CHECKING:
     import tokenizers
@@ -99,13 +100,13 @@ def build_tokenizer(name: str, documents: Iterable[str], train: Sequence[str] = 
     if name.startswith("train:"):
         return _trained(name, train)
     path = Path(name)
+    if not is_there(path):
+        raise UnknownName.among("tokenizer", name[:300], _KNOWN)
     if path.is_dir():
         return _from_folder(name, path)
-    if path.is_file() and path.suffix == ".model":
-        return _sentencepiece(name, path.read_bytes())
-    if path.is_file():
-        return _from_json(name, path.read_bytes())
-    raise UnknownName.among("tokenizer", name, _KNOWN)
+    if path.suffix == ".model":
+        return _sentencepiece(name, _read(path))
+    return _from_json(name, _read(path))
 
 
 def _characters(documents: Iterable[str]) -> Tokenizer:
@@ -162,6 +163,12 @@ def _from_folder(name: str, path: Path) -> Tokenizer:
             got=f"{name}: {_reason(error)}",
             fix="give a folder with a tokenizer.json",
         ) from None
+
+
+def _read(path: Path) -> bytes:
+    with Folder(path.resolve().parent) as folder:
+        real = path.resolve().name
+        return folder.read(real, 0, folder.size(real))
 
 
 def _from_json(name: str, content: bytes) -> Tokenizer:
