@@ -442,3 +442,21 @@ def test_a_changed_formula_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(formulas, "FORMULAS", {**FORMULAS, "alibi": more})
     sizes = SIZES[0]
     assert price(parse_spec("alibi"), sizes).work(4).operations(sizes.layers) != measure("alibi", sizes, 4)
+
+
+@pytest.mark.parametrize(
+    "record", [{"trained_length": 512}, {"rule": {"spec": "group", "rows": 512, "to_length": 2048}}]
+)
+def test_a_record_of_lengths_leaves_the_table_what_it_is(record):
+    config = {
+        "model_type": "gpt2",
+        "n_embd": 16,
+        "n_head": 2,
+        "n_layer": 1,
+        "n_positions": 512,
+        "vocab_size": 9,
+    }
+    before = milepost.cost(config)["present"]
+    kind = "milepost_gpt2" if "rule" in record else "gpt2"
+    assert milepost.cost(config | {"milepost": record, "model_type": kind})["present"] == before
+    assert before["encoding"] == "learned"

@@ -243,6 +243,14 @@ def test_what_has_a_rule_is_neither_extended_nor_swapped(folders: Path, tmp_path
     assert not (tmp_path / "new").exists()
 
 
+def test_the_self_test_of_positions_finds_no_end(folders: Path) -> None:
+    for spec in ENCODINGS:
+        model = milepost.load(folders / spec)
+        assert model.config.model_type == "milepost_roberta"
+        found = {one.code: one.status for one in milepost.check_positions(model)}
+        assert (found["MP341"], found["MP342"], found["MP343"], found["MP348"]) == ("passed",) * 4
+
+
 def test_stock_classes_refuse_the_folder(folders: Path) -> None:
     code = (
         "import sys, transformers\n"

@@ -7,21 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from milepost.errors import DataError, ExtendRefused, NoTable, OptionError
+from milepost.errors import ExtendRefused, NoTable, OptionError
 from milepost.extension.fields import Path, change_length, dig, path_of
 from milepost.extension.method import Grid, Method, build_method, check_target, default_method
+from milepost.extension.refusals import INSTEAD, refusal, refuse_disagreement, refuse_half_windows
 from milepost.extension.sinusoid import Sinusoid
 from milepost.tables import PREFIX, Checkpoint, Match, PositionTable, read_rule, recognise
 
 Size: TypeAlias = int | tuple[int, int]
 
-_INSTEAD: Mapping[str, str] = {
-    "alibi": "ALiBi has no table and takes any length; raise model_max_length in tokenizer_config.json alone",
-    "relative_bias": "a bias by distance has no last position; raise model_max_length in tokenizer_config.json alone",
-    "fixed_sinusoid": "sinusoids are computed for any length: raise the lengths in config.json, and leave stored ones out of the file",
-    "convolution": "a convolution takes any length: nothing is to be extended",
-    "none": "without positions there is no limit to move",
-}
 RULED: frozenset[str] = frozenset(
     [
         "albert",
@@ -101,7 +95,7 @@ def choose_target(
     tables = _choose(checkpoint, matches, to, chosen, tensor)
     table = tables[0]
     chosen = chosen or default_method("image" if is_image(table) else "text")
-    _refuse_disagreement(checkpoint, tables)
+    refuse_disagreement(checkpoint, tables)
     paired = tuple((one, matches.get(one.key)) for one in tables)
     if is_image(table):
         return _image_target(checkpoint, paired, to, chosen)
@@ -123,10 +117,10 @@ def _sinusoid_target(
         raise ExtendRefused(
             "fixed sinusoids follow their formula, and no method",
             got=f"{checkpoint.model_type!a} knows positions by: fixed sinusoid{asked}",
-            fix="leave the method out" if method else _INSTEAD["fixed_sinusoid"],
+            fix="leave the method out" if method else INSTEAD["fixed_sinusoid"],
         )
     if layout is not None:
-        _refuse_disagreement(checkpoint, tables)
+        refuse_disagreement(checkpoint, tables)
         return _text_target(
             checkpoint, tuple((one, matches[one.key]) for one in tables), to, Sinusoid(layout)
         )
@@ -157,7 +151,7 @@ def _choose(
         kind = method.kind if method else "image" if isinstance(to, tuple) else None
         meant = [one for one in movable if kind is None or is_image(one) == (kind == "image")] or movable
     if not meant:
-        raise _refusal(checkpoint, learned, to)
+        raise refusal(checkpoint, learned, to)
     fields = {one.length_field or one.key for one in meant}
     if len(fields) > 1:
         raise NoTable(
@@ -176,48 +170,6 @@ def _is_bound(match: Match | None) -> bool:
     return bool(match.config.get("relative_attention", True))
 
 
-def _refusal(checkpoint: Checkpoint, learned: Sequence[PositionTable], to: Size) -> ExtendRefused:
-    order = checkpoint.positions_by
-    named = f"{checkpoint.model_type!a} knows positions by: {order.replace('_', ' ')}"
-    if learned:
-        return ExtendRefused(
-            "this model's position table cannot grow by itself",
-            got=f"{named}; {', '.join(ascii(one.key) for one in learned[:4])}",
-            fix="what else reads or bounds its positions is in the model's code",
-        )
-    if order == "rotary":
-        inner = checkpoint.config.get("text_config")
-        config = inner if isinstance(inner, Mapping) else checkpoint.config
-        length = config.get("max_position_embeddings")
-        known = isinstance(length, int) and isinstance(to, int) and 0 < length < to
-        factor, old, new = (f"{to / length:g}", length, to) if known else ("F", "L", "F * L")  # type: ignore[operator]
-        return ExtendRefused(
-            "this model has no position table to extend: rotary positions are scaled instead",
-            got=named,
-            fix=f'in config.json set "max_position_embeddings": {new} and, beside its rope_theta, "rope_parameters": '
-            f'{{"rope_type": "yarn", "factor": {factor}, "original_max_position_embeddings": {old}}}',
-        )
-    instead = _INSTEAD.get(order, "name the table, if there is one: --tensor KEY --first-row N")
-    return ExtendRefused("this model has no learned position table to extend", got=named, fix=instead)
-
-
-def _refuse_disagreement(checkpoint: Checkpoint, tables: Sequence[PositionTable]) -> None:
-    """What the configuration says must be what the tables are, or nobody knows which of them is right."""
-    for table in tables:
-        if table.form is None and checkpoint.config:
-            raise ExtendRefused(
-                "the family of this model is unknown, and with it what else holds its length",
-                got=f"{checkpoint.model_type!a}, {table.key!a}",
-                fix="extend the weights file alone, without a config.json beside it",
-            )
-        if checkpoint.config and table.expected_rows != len(table.rows):
-            raise DataError(
-                "the configuration and the table disagree",
-                got=f"{table.length_field}: {table.expected_rows} rows expected, {len(table.rows)} in {table.key!a}",
-                fix="see what is right first: milepost doctor MODEL",
-            )
-
-
 def _text_target(
     checkpoint: Checkpoint, paired: tuple[tuple[PositionTable, Match | None], ...], to: Size, method: Method
 ) -> Target:
@@ -228,7 +180,7 @@ def _text_target(
             got=f"{to} by {method.spec}",
             fix="give one number, and a method for text",
         )
-    _refuse_half_windows(match, to)
+    refuse_half_windows(match, to)
     more = to - table.usable_length
     wanted = tuple(one.usable_length + more for one, _ in paired)
     old = dig(checkpoint.config, path_of(match)) if match else None
@@ -265,18 +217,6 @@ def _rule_target(
     )
     same = tuple(one.usable_length for one, _ in paired)
     return Target(paired, method, table.usable_length, to, same, config, fields)
-
-
-def _refuse_half_windows(match: Match | None, to: int) -> None:
-    """Attention in windows pads inputs to whole ones, and where positions count pads (LED) the table must hold them."""
-    windows = match.config.get("attention_window") if match else None
-    widest = max(windows, default=1) if isinstance(windows, list) else windows
-    if match and match.form.first_row == 0 and isinstance(widest, int) and widest > 0 and to % widest:
-        raise OptionError(
-            "the length is no whole number of attention windows",
-            got=f"{to} positions, windows of {widest}",
-            fix=f"ask for {to + -to % widest}",
-        )
 
 
 def _image_target(

@@ -116,7 +116,7 @@ def read_shape(
     sizes = _sizes(config, tables, length)
     positions_by = _positions_by(family, config, tables)
     encoding, parameters = _encoding(positions_by, config, sizes, tables)
-    if isinstance(record, Mapping):
+    if isinstance(record, Mapping) and "encoding" in record:  # else it holds lengths alone
         encoding, tables = parse_spec(str(record.get("encoding"))), ()
         parameters = price(encoding, replace(sizes, max_len=claimed or length)).parameters
     return Shape(
