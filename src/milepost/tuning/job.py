@@ -204,7 +204,9 @@ def _split(subject: Subject, texts: TextSource, span: Span) -> Split:
     tokens = [subject.tokenize(text) for text in ordered]
     tokens = [one for one in tokens if len(one) >= _SHORTEST]
     long = [
-        index for index, one in enumerate(tokens) if len(one) + len(subject.prefix) >= span.begin + _SHORTEST
+        index
+        for index, one in enumerate(tokens)
+        if len(one) + len(subject.prefix) >= min(span.begin + _SHORTEST, span.length)
     ]
     counts = {
         name: min(most, max(least, round(share * len(long)))) for name, (share, least, most) in _PARTS.items()

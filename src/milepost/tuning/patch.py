@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 _FORMAT: Final = "milepost table patch 1"
 _ROWS: Final = "rows"
+_FACTS: Final[Mapping[str, type]] = {
+    "key": str, "begin": int, "length": int, "method": str, "record": dict, "base_rows": str, "base_tensors": dict,
+}  # fmt: skip
+TUNING: Final = frozenset({"objective", "first_position", "window", "steps", "batch", "version"})
+"""What a record says of tuning."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +67,7 @@ class Patch:
     def write(self, path: Path) -> None:
         """Write it as safetensors; it appears whole or not at all."""
         data = encode(self.rows, self.dtype)
-        facts = {
-            "key": self.key, "begin": self.begin, "length": self.length, "method": self.method,
-            "record": self.record, "base_rows": self.base_rows, "base_tensors": self.base_tensors,
-            "milepost_version": __version__,
-        }  # fmt: skip
+        facts = {name: getattr(self, name) for name in _FACTS} | {"milepost_version": __version__}
         metadata = {"format": _FORMAT, "patch": json.dumps(facts)}
         entry = {"dtype": self.dtype, "shape": list(self.rows.shape), "data_offsets": [0, len(data)]}
         text = json.dumps({"__metadata__": metadata, _ROWS: entry}).encode()
@@ -88,18 +89,17 @@ class Patch:
                 got=ascii(os.fspath(path))[:200],
                 fix="milepost tune --save patch makes one",
             )
-        facts = parse_json(found.metadata["patch"].encode(), "the patch's metadata")
+        facts = parse_json(found.metadata.get("patch", "").encode(), "the patch's metadata")
+        if wrong := [name for name, kind in _FACTS.items() if type(facts.get(name)) is not kind]:
+            raise _malformed(f"{wrong[0]}: {facts.get(wrong[0])!r}")
         table = found.table()
-        try:
-            made = cls(
-                **{name: facts[name] for name in ("key", "begin", "length", "method", "record", "base_rows", "base_tensors")},
-                rows=table.rows, dtype=table.dtype,
-            )  # fmt: skip
-            fits = made.begin >= 0 and made.length - made.begin == len(made.rows)
-        except (KeyError, TypeError) as error:
-            raise _malformed(str(error)) from None
-        if not fits:
+        made = cls(**{name: facts[name] for name in _FACTS}, rows=table.rows, dtype=table.dtype)
+        if made.begin < 0 or made.length - made.begin != len(made.rows):
             raise _malformed(f"{len(made.rows)} rows for positions {made.begin} to {made.length}")
+        if not all(isinstance(one, list) and len(one) == 2 for one in made.base_tensors.values()):
+            raise _malformed("base_tensors are not shapes and hashes")
+        if not (isinstance(tuning := made.record.get("tuning"), dict) and tuning.keys() >= TUNING):
+            raise _malformed(f"record: {made.record!r}")
         return made
 
 
@@ -272,17 +272,21 @@ def describe_tuning(record: Mapping[str, Any]) -> str:
     tuning = record["tuning"]
     return "\n".join(
         [
-            f"## Position table tuned from position {tuning['first_position']:,} on",
+            f"## Position table tuned from position {_plain(tuning['first_position'])} on",
             "",
             "Where it says above that rows have not been trained, this is newer.",
             "",
             "| | |",
             "|---|---|",
-            f"| objective | {tuning['objective']} |",
-            f"| steps | {tuning['steps']:,} of {tuning['batch']:,} windows |",
-            f"| window | {tuning['window']:,} positions: relations over more were not trained |",
-            f"| made with | milepost {tuning['version']} |",
+            *(f"| {name.replace('_', ' ')} | {_plain(tuning[name])} |" for name in sorted(TUNING)),
+            "",
+            f"Relations over more than {_plain(tuning['window'])} positions were not trained.",
             "",
             "Rows before, and all other tensors, are the same bytes as they were.",
         ]
     )
+
+
+def _plain(value: object) -> str:
+    """A value out of a file that cannot become mark-up."""
+    return "".join(char for char in str(value)[:40] if char.isalnum() or char in ".-")

@@ -66,7 +66,10 @@ class State:
         tensors = {name: one.detach().cpu().contiguous() for name, one in self.tensors.items()}
         text = json.dumps(asdict(self.progress))
         with durable(folder / STATE) as beside:
-            save_file(tensors, beside, {"progress": text, "sha256": _digest(text, tensors)})
+            # one entry: safetensors writes several in any order
+            save_file(
+                tensors, beside, {"state": json.dumps({"progress": text, "sha256": _digest(text, tensors)})}
+            )
 
     @classmethod
     def read(cls, folder: Path) -> State | None:
@@ -81,9 +84,9 @@ class State:
         try:
             with safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                metadata = file.metadata() or {}
-            text = metadata["progress"]
-            if metadata["sha256"] != _digest(text, tensors):
+                written = json.loads((file.metadata() or {})["state"])
+            text = written["progress"]
+            if written["sha256"] != _digest(text, tensors):
                 raise ValueError("its hash is another")
             fields = json.loads(text)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
