@@ -13,7 +13,7 @@ from milepost.comparison.command import build_command
 from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.request import Purpose, Sweep, read_until
 from milepost.comparison.settings import Grid, Setting, choose_setting, find_flips, read_grid
-from milepost.errors import OptionError
+from milepost.errors import FolderError, OptionError
 from milepost.reporting.schemas import read_schema
 from milepost.tasks import CausalLM, Metric, Options
 
@@ -165,6 +165,8 @@ def test_seeds_are_added_until_every_verdict_is_decided(tmp_path: Path, tiny: di
     assert result["spec"]["looks"] == [3, 4, 5]
     assert "--until decided --max-seeds 5" in result["spec"]["command"]
     assert compare(**asked, out=tmp_path / "run") == result
+    with pytest.raises(FolderError, match="planned otherwise"):
+        compare(**asked | {"max_seeds": 9}, out=tmp_path / "run")
 
 
 def test_a_plan_of_looks_that_cannot_be_is_refused() -> None:
@@ -200,3 +202,28 @@ def test_the_command_repeats_what_was_asked() -> None:
     ):  # fmt: skip
         assert part in command
     assert Training().lr == 2e-3
+
+
+def test_a_model_of_the_users_own_is_compared_and_named_by_what_it_is(
+    tmp_path: Path, tiny: dict[str, Any]
+) -> None:
+    from transformers import OPTConfig
+
+    own = tmp_path / "own"
+    OPTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=32, word_embed_proj_dim=16,
+        vocab_size=300, max_position_embeddings=40,
+    ).save_pretrained(own)  # fmt: skip
+    asked = tiny | {
+        "encodings": "learned,rotary", "seeds": 1, "lengths": (8,), "options": Options(tokenizer="byte"),
+        "match": "parameters", "model": Model(folder=str(own)),
+    }  # fmt: skip
+    result = compare(**asked, out=tmp_path / "run")
+    assert {trial["status"] for trial in result["trials"]} == {"done"}
+    assert result["spec"]["model"]["dim"] == 16
+    assert "folder" not in result["spec"]["model"]
+    parameters = [trial["parameters"] for trial in result["trials"]]
+    assert abs(parameters[0] - parameters[1]) <= 33 / 2
+    moved = own.rename(tmp_path / "moved")
+    again = compare(**asked | {"model": Model(folder=str(moved))}, out=tmp_path / "run")
+    assert again["trials"] == result["trials"]

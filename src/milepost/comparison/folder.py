@@ -24,7 +24,7 @@ import dataclasses
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +182,23 @@ class RunFolder:
     def _measured_path(self, trial: Trial, length: int, part: str) -> Path:
         prefix = "length" if part == "test" else part
         return self.trial_path(trial) / f"{prefix}-{length}.json"
+
+    def check_looks(self, looks: Sequence[int] | None) -> None:
+        """Refuse to plan other looks after a result was seen: error rates hold for those planned beforehand.
+
+        Raises:
+            FolderError: MP107, with both plans.
+        """
+        path = self.path / "result.json"
+        if looks is None or not path.exists():
+            return
+        held = read_json(path, "spec")["spec"].get("looks")
+        if held is not None and list(held) != list(looks):
+            raise FolderError(
+                "the seeds at which this sweep looks were planned otherwise, and a result was seen since",
+                got=f"looks at {held[0]} to {held[-1]} seeds there, {looks[0]} to {looks[-1]} here",
+                fix=f"--max-seeds {held[-1]} with {held[0]} --seeds or fewer, or another --out",
+            )
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result, unless it stands there already: what was drawn from it is then up to date."""

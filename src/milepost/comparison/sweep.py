@@ -139,7 +139,9 @@ def compare(
     )  # fmt: skip
     folder = RunFolder(Path(out) if out else Path(RUNS) / f"{task}-{design.key()}")
     folder.check(design)
-    if restart and not dry_run:
+    if not restart:
+        folder.check_looks(sequential.looks if sequential else None)
+    elif not dry_run:
         folder.restart()
     here, at_once, tried = environment(device), workers or available_processors(), set[Trial]()
 
