@@ -29,6 +29,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "classify": ("classify", "Classify"),
     "tag": ("tag", "Tag"),
     "forecast": ("forecast", "Forecast"),
+    "images": ("images", "Images"),
     "addition": ("symbols", "Addition"),
     "copy": ("symbols", "Copy"),
     "needle": ("symbols", "Needle"),
