@@ -129,7 +129,9 @@ def test_a_table_that_is_no_such_sinusoid_is_refused(tmp_path: Path) -> None:
         Sinusoid("interleaved").apply(table, 30)
     old = write("marian", tmp_path / "old")
     config = json.loads((old / "config.json").read_text())
-    (old / "config.json").write_text(json.dumps(config | {"model_type": "xlm", "sinusoidal_embeddings": True}))
+    (old / "config.json").write_text(
+        json.dumps(config | {"model_type": "xlm", "sinusoidal_embeddings": True})
+    )
     weights = load_file(old / "model.safetensors")
     save_file(
         {"position_embeddings.weight": weights["encoder.embed_positions.weight"]}, old / "model.safetensors"
