@@ -19,6 +19,8 @@ VERBS = {
     "doctor": "milepost.cli.doctor",
     "cost": "milepost.cli.cost",
     "extend": "milepost.cli.extend",
+    "tune": "milepost.cli.tune",
+    "patch": "milepost.cli.patch",
 }
 
 

@@ -37,6 +37,8 @@ _SECONDS_BETWEEN_LINES = 10
 )
 @click.option("--tensor", metavar="KEY", help="Key of the table, where several could be meant.")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@click.option("--text-column", metavar="NAME", help="Column of the texts: its name, or its index from 0.")
+@click.option("--no-header", is_flag=True, help="The first row of a .csv or .tsv is data.")
 @click.option("--steps", default=500, show_default=True, help="Optimiser steps, at most.")
 @click.option("--batch", default=4, show_default=True, help="Windows a step.")
 @click.option("--lr", default=1e-3, show_default=True, help="Highest learning rate.")
@@ -64,10 +66,14 @@ def command(model: str, data: str, as_json: bool, quiet: bool, **options: Any) -
     from milepost.tuning.recovery import Recipe
     from milepost.tuning.tune import tune
 
+    options["header"] = not options.pop("no_header")
+
     def take(kind: Any, *names: str) -> Any:
         return kind(**{name: options.pop(name) for name in names})
 
-    aim = take(Aim, "rows", "trained_length", "window", "objective", "tensor", "device")
+    aim = take(
+        Aim, "rows", "trained_length", "window", "objective", "tensor", "device", "text_column", "header"
+    )
     recipe = take(Recipe, "steps", "batch", "lr", "every", "patience", "seed", "precision")
     with _Progress(quiet=quiet) as progress:
         result = tune(model, data, aim=aim, recipe=recipe, on_progress=progress.update, **options)

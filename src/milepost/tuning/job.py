@@ -43,6 +43,8 @@ class Aim:
         objective: ``masked-lm``, ``causal-lm`` or ``embedding``; None for what the model is.
         tensor: the key of the table, where several could be meant.
         device: a torch device.
+        text_column: name of the texts' column, or its index from 0, where the data is a table.
+        header: whether the first row of a table names its columns.
     """
 
     rows: str = "new"
@@ -51,6 +53,8 @@ class Aim:
     objective: str | None = None
     tensor: str | None = None
     device: str = "cpu"
+    text_column: str | None = None
+    header: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +135,7 @@ def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe)
             got=f"{span.window} positions",
             fix=f"--window {2 * _SHORTEST} or more",
         )
-    texts = read_text(data)
+    texts = read_text(data, aim.text_column, header=aim.header)
     identity = {
         "model_sha256": _hash_model(checkpoint, source, table), "data_sha256": texts.sha256, "key": table.key,
         "objective": subject.kind, "rows": aim.rows, "first_position": span.begin, "length": span.length,

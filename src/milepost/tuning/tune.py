@@ -57,7 +57,7 @@ def tune(
     Args:
         model: a folder or a Hub id. Only read.
         data: what ``milepost.tasks.read_text`` takes.
-        aim: which rows, by what objective, on what device.
+        aim: which rows, by what objective, on what device, and which column of the data.
         recipe: how to train.
         out: the run folder; ``milepost-runs/tune-HASH`` without it. It gets the state, ``result.json``, ``patch.safetensors``
             and, with ``save="model"``, the folder ``model``.
