@@ -92,7 +92,9 @@ def test_a_table_without_a_header_and_one_of_tabs(tmp_path: Path) -> None:
         (b"a,b\n1,2\n3,\n", "'' in row 3, column b"),
         (b"a,b\n1,2\n3,nan\n", "'nan' in row 3"),
         (b"a,b\n1,2\ninf,2\n", "'inf' in row 3"),
+        (b"a,b\n1,2\n1_0,2\n", "'1_0' in row 3"),
         (b"a,b\nx,y\n", "no column"),
+        (b"0.5,1\n1,2\n", "no header"),
         (b"a,b\n1,\xff\n", "UTF-8"),
         (b"a\x00,b\n1,2\n", "zero byte"),
         (b"a,b\n1," + b"9" * 200_000 + b"\n", "field limit"),
@@ -274,6 +276,8 @@ def test_options_and_lengths_out_of_range_are_refused(walk: str) -> None:
     for train, lengths in ((33, (8,)), (16, (48,))):
         with pytest.raises(DataError, match="too short"):
             task.check_lengths(train, lengths)
+    with pytest.raises(DataError, match="too short"):
+        Forecast.open(walk, Options(horizon=81))
     for options in (
         Options(patch=-1),
         Options(horizon=-3),

@@ -240,6 +240,11 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "b" / "out.png").symlink_to(outside)
     with pytest.raises(DataError, match="leads out"):
         read_pictures(str(tmp_path / "in"))
+    file = write_idx(tmp_path / "m", np.zeros((3, 2, 2), dtype=np.uint8), np.arange(3, dtype=np.uint8))
+    file.rename(tmp_path / "moved")
+    file.symlink_to(tmp_path / "moved")
+    with pytest.raises(DataError, match="leads out"):
+        read_pictures(str(file.parent))
 
 
 def test_places_without_images_of_two_classes_are_refused(tmp_path: Path) -> None:

@@ -105,7 +105,10 @@ class Forecast(Task):
             digest.update(f" {part} {parts[part].first} {len(parts[part].values)}".encode())
         for part, one in given.items():
             digest.update(f" {part} {one.sha256}".encode())
-        return cls(main, parts, split, digest.hexdigest(), options.patch or PATCH, options.horizon or HORIZON)
+        sizes = options.patch or PATCH, options.horizon or HORIZON
+        made = cls(main, parts, split, digest.hexdigest(), *sizes)
+        made.check_lengths(1, (1,))
+        return made
 
     @property
     def head(self) -> Head:  # type: ignore[override]

@@ -95,7 +95,17 @@ def _idx_pairs(path: Path) -> list[tuple[Path, Path]]:
         images = sorted(one for one in path.iterdir() if _IMAGES in one.name and one.is_file())
     else:
         images = [path] if _IMAGES in path.name and path.is_file() else []
-    return [(one, one.with_name(one.name.replace(_IMAGES, _LABELS))) for one in images]
+    pairs = [(one, one.with_name(one.name.replace(_IMAGES, _LABELS))) for one in images]
+    if path.is_dir():
+        _check_inside(path, [file for pair in pairs for file in pair])
+    return pairs
+
+
+def _check_inside(folder: Path, files: list[Path]) -> None:
+    root = folder.resolve()
+    for file in files:
+        if not file.resolve().is_relative_to(root):
+            raise DataError("a link leads out of the folder of images", got=str(file), fix="copy the file")
 
 
 def _read_idx(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -151,13 +161,7 @@ def _read_folders(source: str, path: Path) -> Pictures:
             got=f"{source}: {len(classes)} folders with {', '.join(SUFFIXES)} files",
             fix="give a folder with one folder of images for each class, MNIST's files, or builtin:digits",
         )
-    root = path.resolve()
-    for name in classes:
-        for file in files[name]:
-            if not file.resolve().is_relative_to(root):
-                raise DataError(
-                    "a link leads out of the folder of images", got=str(file), fix="copy the file"
-                )
+    _check_inside(path, [file for name in classes for file in files[name]])
     images = [_read_image(file) for name in classes for file in files[name]]
     labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
     mode = "RGB" if any(image.mode == "RGB" for image in images) else "L"

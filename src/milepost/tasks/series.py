@@ -68,6 +68,12 @@ def read_series(source: str, columns: str | None = None, *, header: bool = True)
         return Series(source, tuple(names[at] for at in chosen), names, values[:, chosen])
     rows = _read_rows(Path(source))
     names = tuple(cell.strip() for cell in rows[0]) if header else tuple(map(str, range(len(rows[0]))))
+    if header and any(_is_number(name) and not name.lstrip("+-").isdecimal() for name in names):
+        raise DataError(
+            "the first row is no header: it holds numbers",
+            got=f"{source}: {', '.join(names)[:60]}",
+            fix="--no-header, or name the columns",
+        )
     body, first = (rows[1:], 2) if header else (rows, 1)
     if not body:
         raise DataError(
@@ -138,7 +144,7 @@ def _choose(columns: str | None, names: Sequence[str], numeric: Sequence[bool], 
 
 def _is_number(cell: str) -> bool:
     try:
-        return bool(np.isfinite(float(cell)))
+        return bool(np.isfinite(float(cell))) and "_" not in cell  # Python's own way to write a thousand
     except ValueError:
         return False
 
