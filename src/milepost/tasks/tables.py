@@ -120,7 +120,7 @@ def _rows(file: Path, dialect: dict[str, Any]) -> list[tuple[int, list[str]]]:
 @contextlib.contextmanager
 def _long_fields(characters: int) -> Iterator[None]:
     # documents are longer than the 131,072 characters that the module allows a field of anyone's reader
-    before = csv.field_size_limit(max(characters, 1))
+    before = csv.field_size_limit(min(max(characters, 1), 2**31 - 1))
     try:
         yield
     finally:
