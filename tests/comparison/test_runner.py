@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,44 +40,54 @@ def run(jobs: list[Job], folder: RunFolder, on_progress: Callable[[Progress], No
 
 @pytest.mark.crash
 def test_a_trial_whose_worker_is_killed_is_taken_up_again_once(design: Design, tmp_path: Path) -> None:
-    folder, notes = RunFolder(tmp_path / "run"), list[str]()
-    doomed, spared = (Trial(design, name, 0) for name in ("none", "alibi"))
-    killed: list[Trial] = []
+    folder, notes, killed = RunFolder(tmp_path / "run"), list[str](), list[int]()
+    trial = Trial(design, "none", 0)
 
     def kill(progress: Progress) -> None:
         notes.extend([progress.note] if progress.note else [])
-        trial = progress.trial
-        if progress.steps and not progress.finished and trial == doomed and len(killed) < 2:
-            killed.append(trial)
-            os.kill(children()[-1], signal.SIGKILL)
+        if progress.steps and not progress.finished:
+            killed.append(children()[-1])
+            os.kill(killed[-1], signal.SIGKILL)
 
-    failures = run([Job(doomed, (8,)), Job(spared, (8,))], folder, kill)
-    assert failures == {doomed: "its process died: killed by signal 9"}
-    assert folder.read_record(doomed) is None
-    assert folder.read_record(spared)["status"] == "done"  # type: ignore[index]
+    failures = run([Job(trial, (8,))], folder, kill)
+    assert failures == {trial: "its process died: killed by signal 9"}
     assert notes == ["its process died (killed by signal 9); it is taken up again"]
-    # a death is no failure that is remembered: the next call goes on from the checkpoint
-    assert run([Job(doomed, (8,))], folder, ignore) == {}
-    events = [entry["event"] for entry in folder.journal.read().entries if entry["trial"] == doomed.key()]
-    assert events[0] == "begun"
-    assert events[-1] == "finished"
-    assert "failed" not in events
+    assert folder.read_record(trial) is None
+    past = folder.journal.read().past(trial.key())
+    assert (past.failures, past.reason) == (0, None)  # no fault of the trial: the next call goes on
 
 
 @pytest.mark.crash
-def test_no_worker_is_left_running_when_the_caller_stops(design: Design, tmp_path: Path) -> None:
-    seen: list[int] = []
+def test_two_calls_share_the_trials_and_one_takes_over_what_the_other_leaves(
+    design: Design, tmp_path: Path
+) -> None:
+    folder, left, seen = RunFolder(tmp_path / "run"), list[Trial](), list[int]()
+    trials = [Trial(design, name, seed) for seed in range(2) for name in ("none", "alibi", "shape")]
+    jobs = [Job(trial, (8,)) for trial in trials]
 
-    def interrupt(progress: Progress) -> None:
-        seen.extend(children())
-        raise KeyboardInterrupt
+    def leave(progress: Progress) -> None:
+        if progress.steps and not progress.finished:
+            seen.extend(children())
+            left.append(progress.trial)
+            raise KeyboardInterrupt
 
+    other: list[dict[Trial, str]] = []
+    staying = threading.Thread(target=lambda: other.append(run(jobs, folder, ignore)))
+    staying.start()
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(
-            [Job(Trial(design, "none", 0), (8,))], tmp_path, workers=1, device="cpu", on_progress=interrupt
-        )
-    assert seen
-    assert not set(seen) & set(children())
+        run(jobs, folder, leave)
+    assert len(set(seen) & set(children())) <= 1  # no worker of this call is left running
+    staying.join()
+    assert other == [{}]
+    assert children() == []
+    entries = folder.journal.read().entries
+    assert len({entry["process"] for entry in entries if entry["event"] == "begun"}) == 2
+    for trial in trials:
+        events = [entry["event"] for entry in entries if entry["trial"] == trial.key()]
+        assert events.count("begun") == 1
+        assert events.count("resumed") == (trial == left[0])
+        assert events.count("finished") == 1
+        assert folder.read_record(trial)["status"] == "done"  # type: ignore[index]
 
 
 def test_workers_that_cannot_start_are_one_clear_error(
@@ -87,14 +98,3 @@ def test_workers_that_cannot_start_are_one_clear_error(
     (tmp_path / "broken").chmod(0o700)
     with pytest.raises(TrialFailed, match="exit code 3, no such module"):
         run_jobs([Job(Trial(design, "none", 0), (8,))], tmp_path, workers=1, device="cpu", on_progress=ignore)
-
-
-def test_data_that_changed_since_is_the_reason_of_the_failure(design: Design, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("abc " * 500)
-    changed = Design(
-        "causal-lm", str(tmp_path / "a.txt"), "00" * 32, 8, model=design.model, training=Training(steps=2)
-    )
-    job = Job(Trial(changed, "none", 0), (8,))
-    failures = run_jobs([job], tmp_path / "run", workers=1, device="cpu", on_progress=ignore)
-    assert "the data changed" in failures[job.trial]
-    assert not (tmp_path / "run").exists()

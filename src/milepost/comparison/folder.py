@@ -32,7 +32,7 @@ from milepost.comparison.design import Design, Trial
 from milepost.comparison.journal import Journal
 from milepost.comparison.lock import locked
 from milepost.errors import FolderError
-from milepost.files import durable, sync
+from milepost.files import durable, sync, unwritable
 from milepost.tasks import Measured
 
 _DESIGN, _ENVIRONMENT, _JOURNAL = "design.json", "environment.json", "journal.jsonl"
@@ -144,10 +144,13 @@ class RunFolder:
         place = self.trial_path(trial)
         with locked(place / _LOCK, patience_seconds=patience_seconds) as handle:
             if handle is not None:
-                for part in (self.path, place.parent, place):
-                    sync(part)
-                for leftover in place.glob(".*.tmp"):
-                    leftover.unlink()
+                try:
+                    for part in (self.path, place.parent, place):
+                        sync(part)
+                    for leftover in place.glob(".*.tmp"):
+                        leftover.unlink()
+                except OSError as error:
+                    raise unwritable("a trial's folder", place, error) from error
             yield handle is not None
 
     def forget(self, trial: Trial) -> None:

@@ -27,10 +27,12 @@ class Past:
     Args:
         failures: how often it failed or diverged.
         reason: why it failed, where that is the last that is known of it.
+        finished: whether its end is the last that is known of it.
     """
 
     failures: int = 0
     reason: str | None = None
+    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Journal:
     ...     journal = Journal(Path(folder, "journal.jsonl"))
     ...     journal.append("failed", "4b1d", reason="no memory")
     ...     journal.read().past("4b1d")
-    Past(failures=1, reason='no memory')
+    Past(failures=1, reason='no memory', finished=False)
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,7 +126,7 @@ def _fold(entries: Iterable[dict[str, Any]]) -> dict[str, Past]:
             reason = entry["reason"] if entry["event"] == "failed" else None
             pasts[entry["trial"]] = Past(before.failures + 1, reason)
         elif entry["event"] in ("begun", "resumed", "finished"):
-            pasts[entry["trial"]] = Past(before.failures)
+            pasts[entry["trial"]] = Past(before.failures, finished=entry["event"] == "finished")
     return pasts
 
 

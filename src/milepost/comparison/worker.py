@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def _work(
     if order["again"] and diverged:
         folder.forget(trial)
     try:
-        if _run(order, trial, folder, task, tell):
+        if _run(order, trial, folder, task, tell) or not (past.finished or diverged):
             record = folder.read_record(trial)
             bad = record["status"] == "diverged"
             journal.append(
@@ -113,7 +114,9 @@ def _run(order: dict[str, Any], trial: Any, folder: Any, task: Any, tell: Callab
     from milepost.comparison.trial import run_trial
 
     def note(event: str, **facts: Any) -> None:
-        facts |= {"encoding": trial.encoding, "seed": trial.seed} if event == "begun" else {}
+        if event in ("begun", "resumed"):
+            facts |= {"encoding": trial.encoding, "seed": trial.seed}
+            facts |= {"host": socket.gethostname(), "process": os.getpid()}
         folder.journal.append(event, trial.key(), **facts)
         if event == "damaged":
             tell("note", text=f"{facts['file']} is damaged and was passed over")

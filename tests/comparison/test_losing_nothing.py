@@ -1,0 +1,324 @@
+"""Faults and kills at every turn: what a trial leaves in the end is the same, to the byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from milepost.comparison import worker
+from milepost.comparison.design import Design, Model, Training, Trial
+from milepost.comparison.folder import RunFolder, environment
+from milepost.tasks import CausalLM, Options
+
+Tree = dict[str, Any]
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks of POSIX")
+
+
+@pytest.fixture(scope="module")
+def task() -> CausalLM:
+    return CausalLM.open("builtin:python-docs", Options())
+
+
+def trials(task: CausalLM, *encodings: str, steps: int) -> list[Trial]:
+    recipe, size = Training(steps=steps, batch=2), Model(layers=1, dim=16, heads=2)
+    design = Design("causal-lm", task.streams.name, task.sha256, 8, model=size, training=recipe)
+    return [Trial(design, name, 0) for name in encodings]
+
+
+def serve(trial: Trial, folder: Path, task: CausalLM, **changes: Any) -> dict[str, Any]:
+    """Do in this process what a worker does with an order."""
+    order = {
+        "trial": trial.to_json(),
+        "lengths": [4, 8],
+        "validation": [8],
+        "folder": str(folder),
+        "device": "cpu",
+        "checkpoint_seconds": 0,
+        "keep_model": False,
+        "again": False,
+        "failures": 0,
+        "wait": False,
+    }
+    return worker._serve(order | changes, {trial.design.key(): task}, lambda kind, **content: True)
+
+
+def left(folder: Path) -> Tree:
+    """All that trials have left, but what was measured of the machine, and the journal."""
+    tree: Tree = {}
+    for path in sorted((folder / "trials").rglob("*")):
+        if path.name == "trial.json" and path.parent.name != "model":
+            tree[str(path.relative_to(folder))] = json.loads(path.read_text()) | {"measured": None}
+        elif path.is_file():
+            tree[str(path.relative_to(folder))] = path.read_bytes()
+    return tree
+
+
+def events(folder: Path, trial: Trial) -> list[str]:
+    entries = RunFolder(folder).journal.read().entries
+    return [entry["event"] for entry in entries if entry["trial"] == trial.key()]
+
+
+class Faults:
+    """Lets the system call number ``at`` of those that write fail, and all after it where ``lasting``."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: int, code: int, *, lasting: bool) -> None:
+        self.count, self._at, self._code, self._lasting = 0, at, code, lasting
+        for owner, name in (
+            (os, "fsync"),
+            (os, "write"),
+            (Path, "write_bytes"),
+            (Path, "write_text"),
+            (Path, "replace"),
+            (Path, "rename"),
+        ):
+            patch.setattr(owner, name, self._failing(getattr(owner, name)))
+
+    def _failing(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            if str(arguments[0]).startswith("/proc"):  # no disk
+                return call(*arguments, **named)
+            self.count += 1
+            if self.count == self._at or (self._lasting and self.count > self._at):
+                raise OSError(self._code, os.strerror(self._code))
+            return call(*arguments, **named)
+
+        return wrapped
+
+
+@pytest.mark.parametrize(
+    ("code", "stride", "lasting"),
+    [
+        pytest.param(errno.ENOSPC, 1, False, marks=pytest.mark.slow),
+        (errno.ENOSPC, 5, False),
+        (errno.EDQUOT, 9, True),
+        (errno.EIO, 11, False),
+    ],
+)
+def test_a_disk_that_fails_at_any_write_stops_the_trial_cleanly_and_the_rest_is_kept(
+    task: CausalLM, tmp_path: Path, code: int, stride: int, lasting: bool
+) -> None:
+    (trial,) = trials(task, "shape", steps=2)
+    assert serve(trial, tmp_path / "whole", task, keep_model=True) == {"kind": "finished"}
+    wanted = left(tmp_path / "whole")
+    assert any(path.endswith("model/model.safetensors") for path in wanted)
+    for at in itertools.count(1, stride):
+        folder = tmp_path / str(at)
+        with pytest.MonkeyPatch.context() as patch:
+            faults = Faults(patch, at, code, lasting=lasting)
+            answer = serve(trial, folder, task, keep_model=True)
+        if faults.count < at:
+            assert answer == {"kind": "finished"}
+            break
+        assert answer["kind"] == "stopped", (at, answer)
+        assert answer["code"] == ("MP107" if code == errno.EIO else "MP108")
+        assert os.strerror(code) in answer["error"][1]
+        assert serve(trial, folder, task, keep_model=True) == {"kind": "finished"}
+        assert left(folder) == wanted, at
+        found = RunFolder(folder).journal.read()
+        assert found.remarks == ()
+        assert "failed" not in events(folder, trial)  # a full disk is no fault of the trial
+    assert at > 20
+
+
+@POSIX
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount")
+def test_on_a_disk_that_is_really_full_the_trial_goes_on_once_there_is_room(
+    task: CausalLM, tmp_path: Path
+) -> None:
+    (trial,) = trials(task, "learned", steps=3)
+    serve(trial, tmp_path / "whole", task, keep_model=True)
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        answer = serve(trial, small / "run", task, keep_model=True)
+        assert (answer["kind"], answer["code"]) == ("stopped", "MP108")
+        assert "checkpoint" in events(small / "run", trial)
+        subprocess.run(["mount", "-o", "remount,size=10m", str(small)], check=True)
+        assert serve(trial, small / "run", task, keep_model=True) == {"kind": "finished"}
+        assert events(small / "run", trial)[-1] == "finished"
+        assert "resumed" in events(small / "run", trial)
+        assert left(small / "run") == left(tmp_path / "whole")
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_a_trial_that_raises_is_remembered_with_its_reason_and_another_one_is_not_touched(
+    task: CausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = trials(task, "none", "alibi", steps=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CausalLM, "loss", lambda *_: 1 / 0)
+        assert serve(bad, tmp_path, task) == {
+            "kind": "failed",
+            "reason": "ZeroDivisionError: division by zero",
+        }
+    assert serve(good, tmp_path, task) == {"kind": "finished"}
+    past = RunFolder(tmp_path).journal.read().past(bad.key())
+    assert (past.failures, past.reason) == (1, "ZeroDivisionError: division by zero")
+    # another call, planned before it failed, does not run it a second time; a retry does
+    assert serve(bad, tmp_path, task, failures=0)["kind"] == "failed"
+    assert events(tmp_path, bad) == ["begun", "failed"]
+    assert serve(bad, tmp_path, task, failures=1) == {"kind": "finished"}
+    assert RunFolder(tmp_path).journal.read().past(bad.key()).reason is None
+
+
+def test_a_trial_that_diverged_is_run_again_when_that_is_asked_for(task: CausalLM, tmp_path: Path) -> None:
+    (calm,) = trials(task, "none", steps=2)
+    recipe = dataclasses.replace(calm.design.training, steps=30, lr=1e30, clip=0.0)
+    wild = Trial(dataclasses.replace(calm.design, training=recipe), "none", 0)
+    assert serve(wild, tmp_path, task) == {"kind": "finished"}
+    assert events(tmp_path, wild)[-1] == "diverged"
+    assert serve(wild, tmp_path, task, failures=1) == {"kind": "finished"}
+    assert events(tmp_path, wild).count("begun") == 1
+    assert serve(wild, tmp_path, task, failures=1, again=True) == {"kind": "finished"}
+    assert events(tmp_path, wild).count("begun") == 2
+
+
+def test_data_that_changed_since_is_the_reason_of_the_failure(task: CausalLM, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("abc " * 500)
+    changed = Trial(Design("causal-lm", str(tmp_path / "a.txt"), "00" * 32, 8), "none", 0)
+    order = {"trial": changed.to_json(), "folder": str(tmp_path / "run")}
+    answer = worker._serve(order, {}, lambda kind, **content: True)
+    assert answer["kind"] == "failed"
+    assert "the data changed" in answer["reason"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_of_another_thread_count_stops_the_call(
+    task: CausalLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trial,) = trials(task, "none", steps=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CausalLM, "evaluate", lambda *_: 1 / 0)
+        Faults(patch, 20, errno.ENOSPC, lasting=True)
+        assert serve(trial, tmp_path, task)["kind"] == "stopped"
+    folder = RunFolder(tmp_path)
+    assert any("checkpoint" in path.name for path in folder.trial_path(trial).iterdir())
+    other = environment("cpu", threads=7)
+    monkeypatch.setattr("milepost.comparison.folder.environment", lambda device, threads: other)
+    answer = serve(trial, tmp_path, task)
+    assert (answer["kind"], answer["code"]) == ("stopped", "MP107")
+    assert "7 here" in answer["error"][1]
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Do some work in a child that has all imports; returns its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a fork has no other threads
+    yield
+    torch.set_num_threads(threads)
+
+
+@POSIX
+@pytest.mark.crash
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_killed_at_twenty_random_moments_two_workers_end_with_the_same_bytes(
+    task: CausalLM, tmp_path: Path, one_thread: None
+) -> None:
+    wanted, run = trials(task, "shape", "learned", "t5", steps=20), tmp_path / "run"
+
+    def work(folder: Path, order: list[Trial]) -> None:
+        while [answer for trial in order if (answer := serve(trial, folder, task))["kind"] != "finished"]:
+            time.sleep(0.01)
+
+    begin = time.monotonic()
+    work(tmp_path / "whole", wanted)
+    seconds = time.monotonic() - begin
+    dice, kills = random.Random(5), 0
+    for _ in range(20):
+        children = [fork(lambda: work(run, wanted)), fork(lambda: work(run, wanted[::-1]))]
+        time.sleep(dice.uniform(0, seconds / 6))
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            kills += os.waitpid(child, 0)[1] == signal.SIGKILL
+    work(run, wanted)
+    assert kills > 10
+    assert left(run) == left(tmp_path / "whole")
+    for trial in wanted:
+        assert events(run, trial).count("finished") == 1
+        assert events(run, trial).count("begun") <= kills
+
+
+CALL = """
+import sys
+from milepost.comparison import Model, Training, compare
+compare(encodings="learned,shape,alibi", train_length=8, lengths=(4, 8, 16), seeds=2, workers=2, out=sys.argv[1],
+        model=Model(layers=1, dim=16, heads=2), training=Training(steps=300, batch=4), checkpoint_seconds=0.2)
+"""
+
+
+@POSIX
+@pytest.mark.crash
+@pytest.mark.slow
+def test_a_call_killed_at_twenty_random_moments_ends_with_the_same_result(tmp_path: Path) -> None:
+    def begin(folder: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", CALL, folder],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def lasting(folder: str) -> Any:
+        result = json.loads((tmp_path / folder / "result.json").read_text())
+        del result["environment"]
+        for trial in result["trials"]:
+            del trial["measured"]
+        return result
+
+    assert begin("whole").wait() == 0
+    dice, kills = random.Random(7), 0
+    while kills < 20:
+        call = begin("run")
+        time.sleep(dice.uniform(1, 25))
+        listed = Path(f"/proc/{call.pid}/task/{call.pid}/children")
+        workers = list(map(int, listed.read_text().split())) if call.poll() is None else []
+        target = dice.choice([call.pid, *workers])
+        if call.poll() is None:
+            os.kill(target, signal.SIGKILL)
+            kills += 1
+        if target == call.pid or dice.random() < 0.5:
+            call.kill()
+        call.wait()
+        if (tmp_path / "run" / "result.json").exists() and kills < 20:
+            for path in (tmp_path / "run" / "trials").glob(
+                "*/[wtl]*"
+            ):  # all is done: begin anew, but for the locks
+                if path.name != "lock":
+                    path.unlink()
+            (tmp_path / "run" / "result.json").unlink()
+    assert begin("run").wait() == 0
+    assert lasting("run") == lasting("whole")
+    assert {path: content for path, content in left(tmp_path / "run").items() if "lock" not in path} == {
+        path: content for path, content in left(tmp_path / "whole").items() if "lock" not in path
+    }
