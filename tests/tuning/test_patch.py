@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,16 @@ def test_an_output_that_exists_is_refused(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "facts",
-    [{}, {"begin": -1}, {"length": 3}, {"begin": "x"}, {"base_tensors": []}, {"record": 3}, {"method": 1}],
+    [
+        {},
+        {"begin": -1},
+        {"length": 3},
+        {"begin": "x"},
+        {"base_tensors": []},
+        {"record": 3},
+        {"record": {}},
+        {"method": 1},
+    ],
 )
 def test_a_malformed_patch_is_refused(facts: dict[str, Any], run: Run, tmp_path: Path) -> None:
     patch = Patch.read(run[2] / "patch.safetensors")
@@ -153,6 +163,13 @@ def test_a_malformed_patch_is_refused(facts: dict[str, Any], run: Run, tmp_path:
     assert not (tmp_path / "new").exists()
 
 
+def test_a_patch_puts_nothing_but_lengths_into_a_configuration(run: Run, tmp_path: Path) -> None:
+    patch = Patch.read(run[2] / "patch.safetensors")
+    replace(patch, record={**patch.record, "encoding": "none"}).write(tmp_path / "patch.safetensors")
+    with pytest.raises(DataError, match="cannot be used"):
+        Patch.read(tmp_path / "patch.safetensors")
+
+
 def test_a_model_is_no_patch(run: Run) -> None:
     with pytest.raises((DataError, milepost.MilepostError)):
         apply_patch(run[0], run[1] / "model.safetensors")
@@ -163,10 +180,9 @@ def test_a_model_is_no_patch(run: Run) -> None:
 
 def test_values_of_a_patch_survive_the_file_in_every_format(tmp_path: Path) -> None:
     rows = np.array([[0.5, -1.25], [3.0, 0.0]], np.float32)
+    record = {"tuning": dict.fromkeys(TUNING, 1), "trained_length": 4, "tuned_length": 4}
     for dtype in ("F32", "F16", "BF16"):
-        Patch("k", rows, dtype, 2, 4, "tile", {"tuning": dict.fromkeys(TUNING, 1)}, "a", {}).write(
-            tmp_path / "p.safetensors"
-        )
+        Patch("k", rows, dtype, 2, 4, "tile", record, "a", {}).write(tmp_path / "p.safetensors")
         found = Patch.read(tmp_path / "p.safetensors")
         assert (found.dtype, found.rows.tolist()) == (dtype, rows.tolist())
         assert read(tmp_path / "p.safetensors", tensor="rows", first_row=0).table().dtype == dtype

@@ -34,6 +34,7 @@ _ROWS: Final = "rows"
 _FACTS: Final[Mapping[str, type]] = {
     "key": str, "begin": int, "length": int, "method": str, "record": dict, "base_rows": str, "base_tensors": dict,
 }  # fmt: skip
+_LENGTHS: Final = ("trained_length", "tuned_length")
 TUNING: Final = frozenset({"objective", "first_position", "window", "steps", "batch", "version"})
 """What a record says of tuning."""
 
@@ -98,7 +99,9 @@ class Patch:
             raise _malformed(f"{len(made.rows)} rows for positions {made.begin} to {made.length}")
         if not all(isinstance(one, list) and len(one) == 2 for one in made.base_tensors.values()):
             raise _malformed("base_tensors are not shapes and hashes")
-        if not (isinstance(tuning := made.record.get("tuning"), dict) and tuning.keys() >= TUNING):
+        tuning, lengths = made.record.get("tuning"), [made.record.get(name) for name in _LENGTHS]
+        sound = isinstance(tuning, dict) and tuning.keys() >= TUNING and {*map(type, lengths)} == {int}
+        if not sound or made.record.keys() != {"tuning", *_LENGTHS}:  # nothing else gets into a configuration
             raise _malformed(f"record: {made.record!r}")
         return made
 

@@ -97,7 +97,7 @@ def tune(
     _write(folder / _DESIGN, job.identity)
     if not (folder / _RESULT).exists():
         _write(folder / _RESULT, _work(job, folder, on_progress or (lambda *_: None)))
-    body = _read(folder / _RESULT)
+    body = _read(folder / _RESULT, "training", "gains", "helped", "saved", "checks")
     if save == "model" and body["saved"] and not (folder / _MODEL).exists():
         body["checks"], body["saved"] = _save_model(job, folder), [PATCH, _MODEL]
         _write(folder / _RESULT, body)
@@ -194,5 +194,12 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return parse_json(path.read_bytes(), path.name)
+def _read(path: Path, *fields: str) -> dict[str, Any]:
+    held = parse_json(path.read_bytes(), path.name)
+    if not held.keys() >= {*fields}:
+        raise FolderError(
+            "a file of the run is not what was written",
+            got=ascii(str(path)),
+            fix="delete it; the same command makes it again",
+        )
+    return held
