@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -344,6 +346,14 @@ def test_other_backbones_are_taken_and_those_without_embeddings_refused() -> Non
         Forecaster(ViTModel(ViTConfig(image_size=8, patch_size=4, **small)), patch=2, horizon=3)
     gpt2 = GPT2Model(GPT2Config(vocab_size=2, n_embd=8, n_layer=1, n_head=2, n_positions=4))
     assert not Forecaster(gpt2, patch=2, horizon=3).backbone.wte.weight.requires_grad
+
+
+def test_a_model_is_copied_and_pickled() -> None:
+    model, values = make("alibi").eval(), torch.randn(1, 64)
+    with torch.no_grad():
+        wanted = model(values).forecast
+        for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):  # noqa: S301
+            assert torch.equal(other(values).forecast, wanted)
 
 
 def test_a_model_learns_what_no_constant_forecast_does() -> None:

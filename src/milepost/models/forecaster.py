@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -56,14 +55,15 @@ class Forecaster(nn.Module):
         self, backbone: PreTrainedModel, *, patch: int, horizon: int, init_std: float = 0.02
     ) -> None:
         super().__init__()
-        self._arguments = inspect.signature(backbone.forward).parameters
-        if "inputs_embeds" not in self._arguments:
+        arguments = inspect.signature(backbone.forward).parameters
+        if "inputs_embeds" not in arguments:
             raise SwapRefused(
                 "this model takes no embeddings, so it cannot be given patches of a series",
                 got=type(backbone).__name__,
                 fix="choose a decoder of text, for example gpt2",
             )
         self.patch = patch
+        self._caches = "use_cache" in arguments
         self.backbone = backbone
         self.read = nn.Linear(patch, backbone.config.hidden_size)
         self.write = nn.Linear(backbone.config.hidden_size, horizon)
@@ -76,6 +76,6 @@ class Forecaster(nn.Module):
     def forward(self, values: Float[Tensor, "batch steps"]) -> Forecasts:
         """Forecast after each patch; ``steps`` is a multiple of the patch."""
         patches = values.unflatten(1, (-1, self.patch))
-        options: dict[str, Any] = {"use_cache": False} if "use_cache" in self._arguments else {}
+        options = {"use_cache": False} if self._caches else {}
         hidden = self.backbone(inputs_embeds=self.read(patches), **options).last_hidden_state
         return Forecasts(self.write(hidden))
