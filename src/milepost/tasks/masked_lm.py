@@ -130,7 +130,7 @@ class MaskedLM(Task):
         return Measured({"loss": loss, "perplexity": math.exp(min(loss, 700.0))}, curve)
 
     def floor(self) -> float:
-        """Loss, on the test part, of the best model that sees of a text only the token that it is to name.
+        """Loss, on the training part, of the best model that sees of a text only the token that it is to name.
 
         Masked, a token is as frequent as in training; one that is shown was left or replaced, and the better
         guess is itself. In nats.
@@ -143,7 +143,7 @@ class MaskedLM(Task):
         itself = (left + each) * (np.log((left + each) * share) - seen)
         another = (size - 1) * each * np.log(each * share) - each * (seen.sum() - seen)
         gain = _MASKED * np.log(share) + shown * (itself + another)
-        return float(-gain[self.streams.parts["test"]].mean())
+        return float(-(share * gain).sum())
 
     def _hide(
         self,
