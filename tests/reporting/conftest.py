@@ -38,7 +38,7 @@ def _trial(encoding: str, seed: int, chance: random.Random) -> dict[str, Any]:
     loss += chance.gauss(0, 0.012)
     at = [loss + 0.11, loss, *(None if rise is None else loss + rise for rise in rises)]
     metrics = {
-        str(n): None if value is None else {"loss": round(value, 6)}
+        str(n): None if value is None else {"loss": round(value, 6), "perplexity": round(math.exp(value), 6)}
         for n, value in zip(LENGTHS, at, strict=True)
     }
     reach = max(n for n, value in zip(LENGTHS, at, strict=True) if value is not None)
@@ -58,6 +58,7 @@ def _trial(encoding: str, seed: int, chance: random.Random) -> dict[str, Any]:
         "reason": None,
         "metrics": metrics,
         "loss_by_position": [round(value, 5) for value in curve],
+        "training_loss": [[step, round(loss + 2 / step, 6)] for step in range(4, 804, 4)],
         "parameters": 106_304 + table,
         "position_parameters": table,
         "batch_hash": f"{0x9E3779B97F4A7C15 * (seed + 1) % 2**64:016x}",
@@ -129,6 +130,12 @@ def make_result(encodings: list[str] = SIX, seeds: int = 3, *, fail: bool = True
             "scale_rule": "Whatever is added to the token embeddings starts at their standard deviation.",
             "margin": 0.01,
             "evaluate": "blocks",
+            "metrics": [
+                {"name": "loss", "title": "loss", "unit": "nats per token", "higher_is_better": False},
+                {"name": "perplexity", "title": "perplexity", "unit": "", "higher_is_better": False},
+            ],
+            "axis": "position",
+            "unit": "tokens",
             "command": "milepost compare builtin:python-docs --encodings "
             f"'{','.join(encodings)}' --seeds {seeds}",
         },

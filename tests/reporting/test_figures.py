@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
-from milepost.reporting import figures
-from milepost.reporting.summary import CompareSummary
+from milepost.reporting import figures, lines
+from milepost.reporting.compare_summary import CompareSummary
 
 
 def test_bins_keep_the_mean_of_a_curve_and_never_mix_trained_with_untrained():
@@ -20,7 +20,7 @@ def test_a_shorter_curve_ends_where_it_ends():
 
 def test_spread_names_are_apart_in_order_and_below_the_top():
     values = [50.0, 50.0, 51.0, 99.0]
-    placed = figures.spread(values, 10.0, 100.0)
+    placed = lines.spread(values, 10.0, 100.0)
     assert all(b - a >= 10 for a, b in pairwise(placed))
     assert max(placed) <= 100
 
@@ -38,10 +38,10 @@ def test_the_summary_averages_what_finished_and_nothing_else(result):
     t5 = "t5(buckets=32,max_distance=128)"
     done = [t for t in result["trials"] if t["encoding"] == t5 and t["status"] == "done"]
     assert len(done) == 2
-    assert summary.loss(t5, 32) == pytest.approx(sum(t["metrics"]["32"]["loss"] for t in done) / 2)
+    assert summary.value(t5, 32) == pytest.approx(sum(t["metrics"]["32"]["loss"] for t in done) / 2)
     assert summary.cost(t5).tokens_per_second == sum(t["measured"]["tokens_per_second"] for t in done) / 2
     assert (summary.cost(t5).done, summary.cost(t5).trials) == (2, 3)
     assert summary.undefined("learned", 64) and not summary.undefined("alibi", 64)
-    assert summary.by_position("learned")[0] == pytest.approx(
+    assert summary.curve("learned")[0] == pytest.approx(
         sum(t["loss_by_position"][0] for t in result["trials"] if t["encoding"] == "learned") / 3
     )

@@ -1,7 +1,42 @@
-"""Matched models that differ in their position encoding alone, and what the differences mean."""
+"""Matched models that differ in their position encoding alone, and what the differences mean.
 
-from milepost.comparison.design import Design, Model, Training, Trial
-from milepost.comparison.runner import Job, Plan, Progress
-from milepost.comparison.sweep import compare
+Names are loaded when they are used: statistics over finished trials do not wait for torch.
+"""
 
-__all__ = ["Design", "Job", "Model", "Plan", "Progress", "Training", "Trial", "compare"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+_PUBLIC = {
+    "Design": "milepost.comparison.design",
+    "Job": "milepost.comparison.runner",
+    "Model": "milepost.comparison.design",
+    "Plan": "milepost.comparison.runner",
+    "Progress": "milepost.comparison.runner",
+    "Training": "milepost.comparison.design",
+    "Trial": "milepost.comparison.design",
+    "compare": "milepost.comparison.sweep",
+}
+
+__all__ = sorted(_PUBLIC)
+
+if TYPE_CHECKING:
+    from milepost.comparison.design import Design as Design
+    from milepost.comparison.design import Model as Model
+    from milepost.comparison.design import Training as Training
+    from milepost.comparison.design import Trial as Trial
+    from milepost.comparison.runner import Job as Job
+    from milepost.comparison.runner import Plan as Plan
+    from milepost.comparison.runner import Progress as Progress
+    from milepost.comparison.sweep import compare as compare
+
+
+def __getattr__(name: str) -> object:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'milepost.comparison' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

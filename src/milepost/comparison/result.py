@@ -154,6 +154,7 @@ def _row(
         "metrics": {},
         "loss_by_position": [],
         "breakdown": {},
+        "training_loss": [],
         "parameters": None,
         "position_parameters": None,
         "batch_hash": None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from milepost.files import durable
 from milepost.tasks import Task
 
 _MAP_SIDE = 64  # rows and columns of a similarity picture at most
+_MOST_POINTS = 200  # of a training curve
 
 
 def run_trial(
@@ -111,6 +113,7 @@ def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
         "usable_length": encoding.usable_length,
         "batch_hash": trained.batch_hash,
         "converged": None if diverged else trained.settled and final < task.floor(),
+        "training_loss": thin_losses(trained.losses),
         "picture": None if diverged else build_picture(encoding, task.positions(trial.design.train_length)),
         "measured": {
             "seconds": trained.seconds,
@@ -121,6 +124,19 @@ def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
             "peak_memory_bytes": trained.peak_memory_bytes,
         },
     }
+
+
+def thin_losses(losses: Sequence[float]) -> list[list[float]]:
+    """A training curve of at most 200 points: steps taken, and the mean loss since the point before.
+
+    It ends where a loss is not a number.
+
+    >>> thin_losses([3.0, 2.0])
+    [[1, 3.0], [2, 2.0]]
+    """
+    edges = np.linspace(0, len(losses), min(len(losses), _MOST_POINTS) + 1).round().astype(int).tolist()
+    points = [[stop, round(float(np.mean(losses[start:stop])), 6)] for start, stop in pairwise(edges)]
+    return list(takewhile(lambda point: math.isfinite(point[1]), points))
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ _PUBLIC = {
     "print_patch": "milepost.reporting.tune_terminal",
     "print_tune": "milepost.reporting.tune_terminal",
     "read_schema": "milepost.reporting.schemas",
-    "render_compare_html": "milepost.reporting.page",
+    "render_compare_html": "milepost.reporting.compare_page",
     "render_doctor_html": "milepost.reporting.page",
     "render_inspect_html": "milepost.reporting.page",
     "render_inspect_png": "milepost.reporting.inspect_figures",
@@ -31,13 +31,13 @@ __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
     from milepost.reporting.choose_terminal import print_choose as print_choose
+    from milepost.reporting.compare_page import render_compare_html as render_compare_html
     from milepost.reporting.cost_terminal import print_cost as print_cost
     from milepost.reporting.doctor_terminal import print_doctor as print_doctor
     from milepost.reporting.extend_terminal import print_extend as print_extend
     from milepost.reporting.findings import annotate as annotate
     from milepost.reporting.inspect_figures import render_inspect_png as render_inspect_png
     from milepost.reporting.inspect_terminal import print_inspect as print_inspect
-    from milepost.reporting.page import render_compare_html as render_compare_html
     from milepost.reporting.page import render_doctor_html as render_doctor_html
     from milepost.reporting.page import render_inspect_html as render_inspect_html
     from milepost.reporting.plan_terminal import print_plan as print_plan

@@ -6,57 +6,20 @@ import base64
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from milepost.reporting import figures, findings, inspect_figures, summary
+from milepost.reporting import findings, inspect_figures, summary
 from milepost.reporting.pixels import shrink
-from milepost.reporting.summary import VERDICTS, CompareSummary
 
 _MOST_CELLS = 32
 
 
-def render_compare_html(result: Mapping[str, Any]) -> str:
-    """Render a ``compare`` document as one HTML page.
-
-    The page stands alone (no script, no external request) and is the same for the same document, byte for byte.
-    Every text of the document is escaped.
-
-    Args:
-        result: the document that ``compare`` returns, as in ``schemas/compare.json``. Left untouched.
-
-    Returns:
-        The page, to be written as UTF-8.
-
-    Raises:
-        MissingExtra: MP106, when matplotlib, which draws the figures, is not installed.
-    """
-    found = CompareSummary.from_result(result)
-    pictures = [
-        {"drawing": figures.learned_table(name, picture, index), "rows": picture["rows"]}
-        | _reduced(picture["cosine"])
-        | {"norms": picture["norms"]}
-        for index, (name, picture) in enumerate(found.document["pictures"].items())
-    ]
-    return render_page(
-        "compare.html.j2",
-        summary=found,
-        spec=found.spec,
-        document=found.document,
-        verdicts=VERDICTS,
-        by_length=figures.loss_by_length(found),
-        by_position=figures.loss_by_position(found),
-        positions=_position_rows(found),
-        pictures=pictures,
-    )
-
-
 def render_inspect_html(result: Mapping[str, Any]) -> str:
-    """Render an ``inspect`` document as one HTML page, under the promises of `render_compare_html`.
+    """Render an ``inspect`` document as one HTML page, under the promises of `render_page`.
 
     Args:
         result: the document that ``inspect`` returns, as in ``schemas/inspect.json``. Left untouched.
@@ -103,7 +66,7 @@ def _table_view(table: Mapping[str, Any], index: int, side: int, most: int) -> d
             ("spectrum", inspect_figures.draw_spectrum),
         )
     }
-    return {**view, "drawings": drawings, "reduced": _reduced(cosines)}
+    return {**view, "drawings": drawings, "reduced": reduce_matrix(cosines)}
 
 
 def _thin_curve(curve: Mapping[str, Any], most: int) -> dict[str, Any]:
@@ -120,7 +83,7 @@ def _pair_view(pair: Mapping[str, Any], index: int, most: int) -> dict[str, Any]
 
 
 def render_doctor_html(result: Mapping[str, Any]) -> str:
-    """Render a ``doctor`` document as one HTML page, under the promises of `render_compare_html`.
+    """Render a ``doctor`` document as one HTML page, under the promises of `render_page`.
 
     Args:
         result: the document that ``doctor`` returns, as in ``schemas/doctor.json``. Left untouched.
@@ -138,7 +101,11 @@ def render_doctor_html(result: Mapping[str, Any]) -> str:
 
 
 def render_page(template: str, **context: Any) -> str:
-    """Fill one of the package's templates; all of them share one layout, style and security policy."""
+    """Fill one of the package's templates; all of them share one layout, style and security policy.
+
+    A page stands alone (no script, no external request) and is the same for the same document, byte for byte.
+    Every text of the document is escaped.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup, escape
 
@@ -154,13 +121,14 @@ def render_page(template: str, **context: Any) -> str:
         signed=summary.signed,
         percent=summary.percent,
         count=summary.count,
+        signed_count=summary.signed_count,
+        capitalised=summary.capitalised,
         p_value=summary.p_value,
         size=summary.size,
         inline=_inline,
         breakable=lambda name: Markup(escape(name).replace(",", Markup(",<wbr>"))),
     )
     environment.globals.update(
-        loss_of=summary.loss_of,
         statuses=findings.STATUSES,
         with_status=findings.with_status,
         measure_words=findings.measure_words,
@@ -189,22 +157,7 @@ def _inline(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _position_rows(found: CompareSummary) -> list[tuple[str, list[float | None]]]:
-    """The numbers behind the figure by position: a range of positions, and the mean loss of each encoding."""
-    curves = [found.by_position(name) for name in found.encodings]
-    longest = max(map(len, curves), default=0)
-    if longest < 2:
-        return []
-    rows = []
-    edges = figures.position_edges(longest, found.spec["train_length"])
-    for edge, stop in pairwise(edges):
-        name = str(edge) if stop == edge + 1 else f"{edge}–{stop - 1}"
-        means = (summary.mean([v for v in c[edge - 1 : stop - 1] if math.isfinite(v)]) for c in curves)
-        rows.append((name, list(means)))
-    return rows
-
-
-def _reduced(matrix: Sequence[Sequence[float | None]]) -> dict[str, Any]:
+def reduce_matrix(matrix: Sequence[Sequence[float | None]]) -> dict[str, Any]:
     """A matrix small enough to be read as a table: blocks are averaged where it has too many rows."""
     whole = np.array([[math.nan if v is None else v for v in row] for row in matrix], dtype=float)
     block = max(1, math.ceil(len(whole) / _MOST_CELLS))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_mean
 from milepost.reporting.console import NAME_WIDTH, make_table, plural, say, styled
-from milepost.reporting.summary import VERDICTS, CompareSummary, count, number, size
+from milepost.reporting.summary import capitalised, count, number, signed_count, size
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +19,7 @@ _COLOURS = {"better": "green", "worse": "red"}
 
 
 def print_compare(result: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print a ``compare`` document: the recommendation, mean losses with their verdicts, what each encoding cost.
+    """Print a ``compare`` document: the recommendation, means with their verdicts, what each encoding cost.
 
     Nothing is said by colour alone, and text from the document cannot move the cursor or style the terminal.
 
@@ -38,14 +39,18 @@ def print_compare(result: Mapping[str, Any], console: Console | None = None) -> 
     say(console, "")
     say(console, _caption(found))
     for lengths in _chunks(found.lengths, max(1, (console.width - NAME_WIDTH - 2) // _CELL_WIDTH)):
-        console.print(_losses(found, lengths, ascii_only))
+        console.print(_means(found, lengths, ascii_only))
     for note in _notes(found, ascii_only):
         say(console, note, "dim")
     say(console, "")
+    if len(found.metrics) > 1:
+        console.print(_metrics(found, ascii_only))
+        say(console, "")
     console.print(_costs(found, ascii_only))
     for title, sentences in (
         ("Because", advice["because"]),
         ("What would change it", advice["would_change"]),
+        ("Verdicts that hang on the setting", found.flips()),
     ):
         if sentences:
             say(console, "")
@@ -55,14 +60,19 @@ def print_compare(result: Mapping[str, Any], console: Console | None = None) -> 
 
 
 def _caption(found: CompareSummary) -> str:
-    spec = found.spec
+    spec, metric = found.spec, found.metric
+    seeds = f"{len(spec['seeds'])} {plural('seed', len(spec['seeds']))}"
+    if spec.get("looks"):
+        seeds += f" of at most {spec['looks'][-1]}"
+    unit = f" in {metric['unit']}" if metric["unit"] else ""
+    best = ", higher is better" if metric["higher_is_better"] else ""
     return (
-        f"Mean loss in nats per token by length; trained at {spec['train_length']}, "
-        f"{len(spec['seeds'])} {plural('seed', len(spec['seeds']))}, {spec['steps']} steps of {spec['batch']}"
+        f"{capitalised(name_mean(metric))}{unit} by length{best}; trained at {spec['train_length']}, "
+        f"{seeds}, {spec['steps']} steps of {spec['batch']}"
     )
 
 
-def _losses(found: CompareSummary, lengths: Sequence[int], ascii_only: bool) -> Table:
+def _means(found: CompareSummary, lengths: Sequence[int], ascii_only: bool) -> Table:
     spec = found.spec
     heads = [f"{n}*" if n == spec["deciding_length"] else f"{n} " for n in lengths]
     table = make_table(ascii_only, "encoding", [f"{head} " for head in heads])
@@ -70,8 +80,8 @@ def _losses(found: CompareSummary, lengths: Sequence[int], ascii_only: bool) -> 
         cells = []
         for length in lengths:
             verdict, mark = _mark(found, name, length, ascii_only)
-            loss = "" if verdict == "undefined" else number(found.loss(name, length))
-            cells.append(styled(f"{loss} {mark}", ascii_only, _COLOURS.get(verdict, "")))
+            value = "" if verdict == "undefined" else number(found.value(name, length))
+            cells.append(styled(f"{value} {mark}", ascii_only, _COLOURS.get(verdict, "")))
         winner = "bold" if name == found.document["recommendation"]["encoding"] else ""
         table.add_row(_name(name, ascii_only, winner), *cells)
     return table
@@ -101,15 +111,26 @@ def _notes(found: CompareSummary, ascii_only: bool) -> Iterator[str]:
         for name, lengths in others.items()
     )
     yield "  ".join(words)
-    yield f"against {against}; * the length that decides; margin {100 * found.spec['margin']:g} % of the loss"
+    yield f"against {against}; * the length that decides; margin {100 * found.spec['margin']:g} % of the {found.metric['title']}"
+
+
+def _metrics(found: CompareSummary, ascii_only: bool) -> Table:
+    """The task's further metrics at the length that decides."""
+    length, others = found.spec["deciding_length"], found.metrics[1:]
+    table = make_table(ascii_only, f"at length {length}", [metric["title"] for metric in others])
+    for name in found.encodings:
+        values = (number(found.value(name, length, metric["name"])) for metric in others)
+        table.add_row(_name(name, ascii_only), *(styled(value, ascii_only) for value in values))
+    return table
 
 
 def _costs(found: CompareSummary, ascii_only: bool) -> Table:
-    table = make_table(ascii_only, "cost", ["parameters", "for position", "tokens/s", "memory", "done"])
+    table = make_table(ascii_only, "cost", ["parameters", "more", "position", "tokens/s", "memory", "done"])
     for name in found.encodings:
         cost = found.cost(name)
         cells = (
             count(cost.parameters),
+            signed_count(found.more_parameters(name)),
             count(cost.position_parameters),
             count(cost.tokens_per_second),
             size(cost.peak_memory_bytes),
