@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _TRAIN, _STOP = 0, 1  # first words of the seeds: batches of training and of measuring never coincide
 _STOP_BATCHES = 8
 _WARM_UP = 0.05
+_MOMENTS = "optimizer."
 
 
 @dataclass(frozen=True)
@@ -131,42 +132,76 @@ def recover(
     begin = first_row + span.begin
     table = SplitTable(rows, begin, first_row=first_row).to(subject.device)
     optimizer = torch.optim.AdamW(table.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    counts = np.zeros(len(table.tuned), np.int64)
-    state = State.read(folder)
-    if state is not None:
-        counts = _restore(state, table, optimizer)
+    run = _Run(table, optimizer, np.zeros(len(table.tuned), np.int64))
+    if (state := State.read(folder)) is not None:
+        run.restore(state)
     original = rows.to(subject.device)
 
     def losses(batch: Batch) -> Tensor:
         with torch.autocast(subject.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             return window_losses(subject, name, table, original, batch)
 
-    held_out = [
-        draw_batch(subject, stop, span, recipe.batch, (recipe.seed, _STOP, index))
-        for index in range(_STOP_BATCHES)
-    ]
-    progress, best = (
-        (state.progress, state.tensors["best"]) if state else (Progress(), table.tuned.detach().cpu())
-    )
-    best_counts = state.tensors["best_counts"].numpy() if state else counts
-    while not progress.finished:
-        if progress.history:
-            for step in range(progress.step, min(progress.step + recipe.every, recipe.steps)):
-                batch = draw_batch(subject, train, span, recipe.batch, (recipe.seed, _TRAIN, step))
+    def draw(documents: Sequence[np.ndarray], *seed: int) -> Batch:
+        return draw_batch(subject, documents, span, recipe.batch, (recipe.seed, *seed))
+
+    held_out = [draw(stop, _STOP, index) for index in range(_STOP_BATCHES)]
+    while not run.progress.finished:
+        done = run.progress.step
+        if run.progress.history:  # before the first step comes a measurement
+            last, end = run.progress.history[-1][1], min(done + recipe.every, recipe.steps)
+            for step in range(done, end):
+                batch = draw(train, _TRAIN, step)
                 losses(batch).mean().backward()
                 optimizer.param_groups[0]["lr"] = recipe.learning_rate(step)
                 optimizer.step()
                 optimizer.zero_grad()
-                _count(counts, batch, span, len(subject.prefix))
-                on_step(step + 1, progress.history[-1][1])
-        done = min(progress.step + recipe.every, recipe.steps) if progress.history else 0
-        progress = progress.measured(
-            done, _measure(losses, held_out), steps=recipe.steps, patience=recipe.patience
+                _count(run.counts, batch, span, len(subject.prefix))
+                on_step(step + 1, last)
+            done = end
+        run.measured(done, _measure(losses, held_out), recipe)
+        run.state().write(folder)
+    return Recovered(torch.cat([rows[:begin], run.best.to(rows.dtype)]), run.best_counts, run.progress)
+
+
+class _Run:
+    """What changes while rows are trained, and how it is kept."""
+
+    def __init__(self, table: SplitTable, optimizer: torch.optim.AdamW, counts: np.ndarray) -> None:
+        self.table, self.optimizer, self.counts = table, optimizer, counts
+        self.progress = Progress()
+        self._keep_best()
+
+    def _keep_best(self) -> None:
+        self.best, self.best_counts = self.table.tuned.detach().cpu().clone(), self.counts.copy()
+
+    def measured(self, step: int, loss: float, recipe: Recipe) -> None:
+        """Take a measurement after ``step`` steps."""
+        self.progress = self.progress.measured(step, loss, steps=recipe.steps, patience=recipe.patience)
+        if self.progress.best_step == step:
+            self._keep_best()
+
+    def state(self) -> State:
+        """All of it, as it is written."""
+        moments = {f"{_MOMENTS}{name}": one for name, one in self.optimizer.state[self.table.tuned].items()}
+        counts = {"counts": torch.from_numpy(self.counts), "best_counts": torch.from_numpy(self.best_counts)}
+        return State(self.progress, {"rows": self.table.tuned, "best": self.best, **moments, **counts})
+
+    def restore(self, state: State) -> None:
+        """Put a state back."""
+        with torch.no_grad():
+            self.table.tuned.copy_(state.tensors["rows"])
+        moments = {
+            name.removeprefix(_MOMENTS): one
+            for name, one in state.tensors.items()
+            if name.startswith(_MOMENTS)
+        }
+        if moments:
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": {0: moments}, "param_groups": groups})
+        self.progress, self.best = state.progress, state.tensors["best"]
+        self.counts, self.best_counts = (
+            state.tensors[name].numpy().copy() for name in ("counts", "best_counts")
         )
-        if progress.best_step == done:
-            best, best_counts = table.tuned.detach().cpu().clone(), counts.copy()
-        _state(progress, table, optimizer, counts, best, best_counts).write(folder)
-    return Recovered(torch.cat([rows[:begin], best.to(rows.dtype)]), best_counts, progress)
 
 
 @torch.no_grad()
@@ -185,29 +220,3 @@ def _count(counts: np.ndarray, batch: Batch, span: Span, kept: int) -> None:
     for length in batch.lengths:
         first = kept + batch.offset - span.begin if batch.offset else -span.begin
         counts[max(0, first) : max(0, batch.offset + int(length) - span.begin)] += 1
-
-
-def _state(
-    progress: Progress, table: SplitTable, optimizer: torch.optim.AdamW, counts: np.ndarray, best: Tensor,
-    best_counts: np.ndarray,
-) -> State:  # fmt: skip
-    moments = {f"optimizer.{name}": one for name, one in optimizer.state[table.tuned].items()}
-    tensors = {"rows": table.tuned, "best": best, **moments}
-    tensors |= {"counts": torch.from_numpy(counts), "best_counts": torch.from_numpy(best_counts)}
-    return State(progress, tensors)
-
-
-def _restore(state: State, table: SplitTable, optimizer: torch.optim.AdamW) -> np.ndarray:
-    """Put a state back; returns its counts."""
-    with torch.no_grad():
-        table.tuned.copy_(state.tensors["rows"])
-    prefix = "optimizer."
-    moments = {
-        name.removeprefix(prefix): one for name, one in state.tensors.items() if name.startswith(prefix)
-    }
-    if moments:
-        optimizer.load_state_dict(
-            {"state": {0: moments}, "param_groups": optimizer.state_dict()["param_groups"]}
-        )
-    counts: np.ndarray = state.tensors["counts"].numpy().copy()
-    return counts
