@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.training import Trained, build_optimizer, train
@@ -77,12 +76,6 @@ def test_only_matrices_of_blocks_decay(task: CausalLM) -> None:
     groups = build_optimizer(table, Training()).param_groups
     assert {tuple(p.shape) for p in groups[1]["params"]} >= {(8, 16), (11, 16)}
     assert sum(len(group["params"]) for group in groups) == len(list(table.parameters()))
-
-
-@pytest.mark.parametrize(("falls", "settled"), [(0.2, False), (0.01, True)])
-def test_a_loss_that_still_falls_steeply_is_not_settled(falls: float, settled: bool) -> None:
-    losses = [2.0] * 90 + [2.0 * (1 - falls)] * 10
-    assert Trained(nn.Identity(), losses, "", None, 1.0).settled is settled
 
 
 def test_the_raw_sinusoid_is_a_trap_and_the_scaled_one_is_not(task: CausalLM) -> None:

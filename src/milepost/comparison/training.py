@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -23,7 +22,6 @@ from milepost.tasks import Task
 from milepost.tasks.task import to_device
 
 _LOOK = 50  # steps between two looks at the losses, each of which waits for the device
-_STILL_IMPROVING = 0.05  # a loss that falls by more than this share over the last tenth of the steps
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,6 @@ class Trained:
     diverged_at: int | None
     seconds: float
     peak_memory_bytes: int = 0
-
-    @property
-    def settled(self) -> bool:
-        """Whether the loss had stopped falling steeply when training ended."""
-        tenth = max(1, len(self.losses) // 10)
-        last, before = (
-            np.mean(self.losses[-tenth:]),
-            np.mean(self.losses[-2 * tenth : -tenth] or self.losses[:1]),
-        )
-        return bool(before - last <= _STILL_IMPROVING * before)
 
 
 def train(

@@ -16,6 +16,7 @@ from torch import nn
 
 from milepost.comparison.building import build_model, find_encoding
 from milepost.comparison.checkpoint import Checkpoints
+from milepost.comparison.convergence import has_converged
 from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder
 from milepost.comparison.keeping import write_model
@@ -98,7 +99,6 @@ def answers(record: Mapping[str, Any], task: Task, length: int) -> bool:
 
 def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
     model, encoding = trained.model, find_encoding(trained.model)
-    final = float(np.mean(trained.losses[-max(1, len(trained.losses) // 10) :]))
     diverged = trained.diverged_at is not None
     return {
         "trial": trial.encoding,
@@ -112,7 +112,7 @@ def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
         "scales": encoding.scales,
         "usable_length": encoding.usable_length,
         "batch_hash": trained.batch_hash,
-        "converged": None if diverged else trained.settled and final < task.floor(),
+        "converged": None if diverged else has_converged(trained.losses, task.floor()),
         "training_loss": thin_losses(trained.losses),
         "picture": None if diverged else build_picture(encoding, task.positions(trial.design.train_length)),
         "measured": {
