@@ -299,3 +299,23 @@ def test_lengths_that_other_verbs_recorded_survive_a_swap(tmp_path: Path) -> Non
     record = load(tmp_path).config.milepost
     assert (record["encoding"], record["trained_length"]) == ("rotary", 128)
     assert record["extension"] == {"method": "tile"}
+
+
+@pytest.mark.parametrize("encoding", ["learned", "learned(past=clamp)"])
+def test_the_table_of_a_swapped_model_is_read_without_torch(tmp_path: Path, encoding: str) -> None:
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    from milepost.tables import read
+
+    config = RobertaConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, vocab_size=50,
+        max_position_embeddings=34,
+    )  # fmt: skip
+    model = swap(RobertaForMaskedLM(config), encoding)
+    model.save_pretrained(tmp_path)
+    (table,) = read(tmp_path).tables
+    assert (len(table.rows), table.first_row) == (32, 0)
+    assert table.key.endswith("milepost.weight")
+    swap(model, "rotary").save_pretrained(tmp_path / "rotary")
+    with pytest.raises(UnknownFamily, match="was swapped"):
+        read(tmp_path / "rotary")

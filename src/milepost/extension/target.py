@@ -89,6 +89,12 @@ def choose_target(
             got=f"{rule.rows} rows, a limit of {rule.to_length}",
             fix="extend the model that it was made from",
         )
+    if str(checkpoint.config.get("model_type", "")).startswith(PREFIX):
+        raise ExtendRefused(
+            "this model's table was swapped in, and its record says how long it is",
+            got=f"model_type {ascii(checkpoint.config['model_type'])[:80]}",
+            fix="extend the model as it was before, then swap: milepost.swap(model, 'learned')",
+        )
     matches = _matches(checkpoint)
     if checkpoint.positions_by == "fixed_sinusoid":
         return _sinusoid_target(checkpoint, matches, to, chosen)

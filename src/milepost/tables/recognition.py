@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from milepost.errors import DataError, UnknownFamily
+from milepost.errors import DataError, SpecError, UnknownFamily
+from milepost.spec import parse_spec
 from milepost.tables.families import FAMILIES, family_of
 from milepost.tables.forms import Family, Offset, Part, TableForm
 from milepost.tables.rule import PREFIX, RECORD, read_rule
@@ -201,8 +202,19 @@ def _recognise_alone(keys: Collection[str]) -> tuple[Family | None, str, list[Ma
 
 
 def _is_installed(config: Mapping[str, Any]) -> bool:
-    """Whether a model with a position rule was saved from memory: its table is then that of an encoding."""
-    return read_rule(config) is not None and "encoding" in config[RECORD]
+    """Whether an encoding stands in the table's place: a learned one, or one with a position rule."""
+    return _is_swapped_learned(config) or (read_rule(config) is not None and "encoding" in config[RECORD])
+
+
+def _is_swapped_learned(config: Mapping[str, Any]) -> bool:
+    """Whether what was swapped in has a table of its own, of full rank."""
+    record = config.get(RECORD)
+    written = record.get("encoding") if isinstance(record, dict) else None
+    try:
+        spec = parse_spec(written) if isinstance(written, str) else None
+    except SpecError:
+        return False
+    return spec is not None and spec.name == "learned" and not spec.options.get("rank")
 
 
 def _as_encoding(match: Match) -> Match:
@@ -219,7 +231,7 @@ def _translate(config: Mapping[str, Any], keys: Collection[str]) -> Mapping[str,
     """The configurations of Milepost, timm and open_clip in the words used here; any other as it is."""
     written = config.get("model_type")
     if isinstance(written, str) and written.startswith(PREFIX):
-        if read_rule(config) is None:
+        if read_rule(config) is None and not _is_swapped_learned(config):
             raise UnknownFamily(
                 "the position encoding of this model was swapped, so its family says nothing of its tables",
                 got=f"model_type {ascii(written)[:80]}",
