@@ -78,3 +78,17 @@ def test_copies_start_empty(counted):
     memo.get(make, positions)
     copy.deepcopy(memo).get(make, positions)
     assert len(calls) == 2
+
+
+def test_tensors_inside_a_transform_are_neither_asked_for_memory_nor_kept(counted):
+    make, calls = counted
+    memo, made = LastAnswer(), []
+
+    def inside(positions):
+        made.append(memo.get(make, positions))
+        return positions * 1.0
+
+    torch.func.vmap(inside)(torch.arange(6).view(2, 3))
+    torch.func.grad(lambda x: inside(x).sum())(torch.ones(3))
+    assert len(calls) == 2
+    assert memo._kept is None

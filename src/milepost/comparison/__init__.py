@@ -14,6 +14,7 @@ _PUBLIC = {
     "Model": "milepost.comparison.design",
     "Plan": "milepost.comparison.runner",
     "Progress": "milepost.comparison.runner",
+    "Scale": "milepost.comparison.scale",
     "Training": "milepost.comparison.design",
     "Trial": "milepost.comparison.design",
     "compare": "milepost.comparison.sweep",
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from milepost.comparison.runner import Job as Job
     from milepost.comparison.runner import Plan as Plan
     from milepost.comparison.runner import Progress as Progress
+    from milepost.comparison.scale import Scale as Scale
     from milepost.comparison.sweep import compare as compare
 
 

@@ -105,16 +105,20 @@ class Checkpoints:
         finally:
             self._watching = False
 
-    def after_step(self, run: Run) -> None:
-        """Write a checkpoint where it is time.
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return self._stopping or time.monotonic() >= self._due
+
+    def after_step(self, run: Run, *, due: bool = False) -> None:
+        """Write a checkpoint where it is time, or where it is said to be ``due``.
 
         Raises:
             Stopped: a stop was asked for; the checkpoint is written.
             FolderError: MP107. DiskFull: MP108.
         """
-        now = time.monotonic()
-        if not self._stopping and now < self._due:
+        if not (due or self.is_due()):
             return
+        now = time.monotonic()
         self._write(run)
         end = time.monotonic()
         pause = max(self._every_seconds, (end - now) / _LARGEST_SHARE)

@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 from typing import Any
 
+from milepost.comparison.design import Training
 from milepost.comparison.request import Sweep
 
 
@@ -42,6 +43,8 @@ def build_command(sweep: Sweep) -> str:
         options["model"] = size.folder
     if size.parameters:
         options["match"] = "parameters"
+    if recipe.dtype != Training.dtype:
+        options["dtype"] = recipe.dtype
     for told in dataclasses.fields(design.options):
         value = getattr(design.options, told.name)
         if told.name != "header" and value != told.default:
@@ -52,6 +55,7 @@ def build_command(sweep: Sweep) -> str:
         design.data,
         *([] if design.options.header else ["--no-header"]),
         *(["--weights"] if size.weights else []),
+        *(["--compile"] if recipe.compile else []),
     ]
     for option, value in options.items():
         words += [f"--{option}", str(value)]

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from milepost.errors import OptionError
+from milepost.errors import OptionError, UnknownName
 from milepost.spec import parse_specs
 from milepost.tasks import Options
 
 ENCODINGS = ("learned", "sinusoidal", "rotary", "alibi", "t5", "none")
+
+DTYPES = ("float32", "bf16")
 
 SCALE_RULE = (
     "Weights start from a normal distribution of std sqrt(2 / (5 * dim)), which fits the width (0.023 at 768, "
@@ -81,6 +83,9 @@ class Training:
         weight_decay: on matrices only; embeddings, position tables, biases and norms are exempt.
         warmup_share: part of the steps in which the learning rate rises.
         clip: largest norm of the gradient; 0 turns clipping off.
+        dtype: ``float32``, or ``bf16``: weights, losses and measuring stay in float32, the products of training
+            are taken in bfloat16 (torch's autocast).
+        compile: whether the model is compiled (``torch.compile``) for training.
     """
 
     steps: int = 600
@@ -90,6 +95,8 @@ class Training:
     weight_decay: float = 0.01
     warmup_share: float = 0.1
     clip: float = 1.0
+    dtype: str = "float32"
+    compile: bool = False
     optimizer: str = "AdamW"
     schedule: str = "linear warm-up, cosine to zero"
 
@@ -97,6 +104,8 @@ class Training:
         _at_least("steps", self.steps, 1)
         _at_least("batch", self.batch, 1)
         _positive("lr", self.lr)
+        if self.dtype not in DTYPES:
+            raise UnknownName.among("dtype", self.dtype, DTYPES)
 
 
 @dataclass(frozen=True)

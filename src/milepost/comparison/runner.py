@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.comparison.design import Trial
+from milepost.comparison.scale import Scale
 from milepost.errors import DiskFull, FolderError, TrialFailed
 
 _FAREWELL_SECONDS = 1.5  # for workers that are asked to stop, to finish a step and leave a checkpoint
@@ -37,6 +38,7 @@ class Job:
         keep_model: whether its model is to be kept too.
         again: whether to begin anew, though the trial was trained and diverged.
         failures: how often the trial has failed or diverged so far.
+        companions: trials that are to be trained together with this one, as a batch of models.
     """
 
     trial: Trial
@@ -45,6 +47,7 @@ class Job:
     keep_model: bool = False
     again: bool = False
     failures: int = 0
+    companions: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ def run_jobs(
     device: str,
     on_progress: Callable[[Progress], None],
     checkpoint_seconds: float = 30.0,
+    scale: Scale | None = None,
 ) -> dict[Trial, str]:
     """Run all jobs; results are left in the folder.
 
@@ -104,7 +108,15 @@ def run_jobs(
         DiskFull: MP108.
     """
     crew = _Crew(jobs, on_progress)
-    settings = {"folder": str(folder), "device": device, "checkpoint_seconds": checkpoint_seconds}
+    scale = scale or Scale()
+    settings = {
+        "folder": str(folder),
+        "device": device,
+        "checkpoint_seconds": checkpoint_seconds,
+        "environment": scale.environment(),
+        "processes": scale.processes_per_trial,
+        "distributed": scale.distributed,
+    }
     with contextlib.ExitStack() as stack:
         hired: list[_Worker] = []
 
@@ -250,7 +262,11 @@ class _Worker:
             if job is None:
                 stdin.close()
                 return
-            order = self._settings | vars(job) | {"trial": job.trial.to_json(), "wait": wait}
+            trials = {
+                "trial": job.trial.to_json(),
+                "companions": [trial.to_json() for trial in job.companions],
+            }
+            order = self._settings | vars(job) | trials | {"wait": wait}
             stdin.write(json.dumps(order).encode() + b"\n")
             stdin.flush()
 

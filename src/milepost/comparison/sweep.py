@@ -23,7 +23,8 @@ from milepost.comparison.folder import RunFolder, environment
 from milepost.comparison.planning import build_plan, needed_bytes
 from milepost.comparison.request import Purpose, Sweep, read_baseline, read_until
 from milepost.comparison.result import build_result, is_decided, read_values
-from milepost.comparison.runner import Plan, Progress, run_jobs
+from milepost.comparison.runner import Job, Plan, Progress, run_jobs
+from milepost.comparison.scale import Scale, gather_seeds
 from milepost.comparison.settings import Grid, choose_setting, read_grid
 from milepost.errors import DiskFull, OptionError
 from milepost.extension.plan import refuse_small_disk
@@ -54,6 +55,7 @@ def compare(
     margin: float = 0.01,
     workers: int | None = None,
     device: str = "cpu",
+    scale: Scale | None = None,
     out: str | Path | None = None,
     restart: bool = False,
     retry_failed: bool = False,
@@ -90,6 +92,7 @@ def compare(
         margin: difference that does not matter, as a share of the baseline's value.
         workers: processes at once, each with one thread; the number of processors by default.
         device: a torch device.
+        scale: many seeds at once, a Ray cluster, or many processes for one trial.
         out: the run folder; ``milepost-runs/<task>-<hash of the design>`` by default.
         restart: train all trials of the folder anew.
         retry_failed: run trials again that raised or diverged; without it their reasons are told again.
@@ -108,7 +111,7 @@ def compare(
         SpecError: MP103. UnknownName: MP104. OptionError: MP105. DataError: MP110.
         FolderError: MP107, the folder holds another design, or trials of another environment.
         DiskFull: MP108, when the disk has no room, or becomes full; what is whole is kept.
-        TrialFailed: MP140, when no worker can be started.
+        TrialFailed: MP140, when no worker can be started. MissingExtra: MP106, without Ray where it is asked for.
     """
     kind = find_task(task)
     data, trained = data or kind.source, train_length or kind.train_length
@@ -137,13 +140,16 @@ def compare(
         design, names, wanted_seeds, wanted_seeds, wanted_lengths, base, margin, kind.metrics[0], purpose, grid,
         scalable, sequential=sequential,
     )  # fmt: skip
+    spread = scale or Scale()
+    spread.check(design)
     folder = RunFolder(Path(out) if out else Path(RUNS) / f"{task}-{design.key()}")
     folder.check(design)
     if not restart:
         folder.check_looks(sequential.looks if sequential else None)
     elif not dry_run:
         folder.restart()
-    here, at_once, tried = environment(device), workers or available_processors(), set[Trial]()
+    here = environment(device) | spread.environment()
+    at_once, tried = workers or available_processors(), set[Trial]()
 
     def plan_for(sweep: Sweep) -> Plan:
         # a trial that fails again is not tried a third time when seeds are added
@@ -165,9 +171,10 @@ def compare(
         refuse_small_disk(folder.path / "trials", needed_bytes(plan.jobs, folder, sizes, at_once))
         try:
             folder.begin(design, here)
-            failures = run_jobs(
+            failures = _run(
                 plan.jobs,
                 folder.path,
+                scale=spread,
                 workers=at_once,
                 device=device,
                 on_progress=on_progress or (lambda _: None),
@@ -194,6 +201,19 @@ def compare(
         return result | {"estimate": taken}
     folder.write_result(result)
     return result
+
+
+def _run(
+    jobs: Sequence[Job], folder: Path, *, scale: Scale, workers: int, **options: Any
+) -> dict[Trial, str]:
+    """Run jobs here or on a cluster, those of a batch of models one after another."""
+    batches = gather_seeds(jobs, scale.batch_seeds)
+    if scale.ray is not None:
+        from milepost.comparison.cluster import run_on_ray
+
+        return run_on_ray(batches, folder, scale=scale, **options)
+    first, later = [batch[0] for batch in batches], [job for batch in batches for job in batch[1:]]
+    return run_jobs(first + later, folder, workers=workers, scale=scale, **options)
 
 
 def _build_all(

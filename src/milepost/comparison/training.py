@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,9 @@ from milepost.comparison.randomness import seeded
 from milepost.encodings import Encoding
 from milepost.tasks import Task
 from milepost.tasks.task import to_device
+
+if TYPE_CHECKING:
+    from milepost.comparison.distributed import Team
 
 _LOOK = 50  # steps between two looks at the losses, each of which waits for the device
 
@@ -51,6 +55,7 @@ def train(
     device: torch.device,
     on_step: Callable[[int], None],
     checkpoints: Checkpoints | None = None,
+    team: Team | None = None,
 ) -> Trained:
     """Train one model from scratch, or from its newest checkpoint, as the trial says.
 
@@ -62,6 +67,7 @@ def train(
         device: where to train.
         on_step: called with the number of finished steps after each.
         checkpoints: where to leave some, and to go on from; none by default.
+        team: processes that share each batch; this one alone by default.
 
     Raises:
         Stopped: ``checkpoints`` were asked to stop.
@@ -70,38 +76,57 @@ def train(
     reset_peak()
     model = build_model(trial, task)
     model.to(device).train()
+    forward = team.wrap(model) if team else model
     run = Run(model, build_optimizer(model, trial.recipe))
     with seeded(trial.seed, device), checkpoints.watch(run) if checkpoints else nullcontext():
+        if team:
+            team.align(run)
+        if trial.recipe.compile:
+            forward = torch.compile(forward)  # type: ignore[assignment]
         begin = time.perf_counter()
-        diverged_at = _take_steps(run, trial, task, device, on_step, checkpoints)
+        diverged_at = _take_steps(run, forward, trial, task, device, on_step, checkpoints, team)
         curve = torch.stack(run.losses).tolist()
         seconds = run.seconds + time.perf_counter() - begin
     peak = max(run.peak_memory_bytes, peak_bytes())
+    if team:
+        model = team.whole(model, build_model(trial, task))
     return Trained(model.eval(), curve, run.batches[:16], diverged_at, seconds, peak)
 
 
 def _take_steps(
     run: Run,
+    forward: nn.Module,
     trial: Trial,
     task: Task,
     device: torch.device,
     on_step: Callable[[int], None],
     checkpoints: Checkpoints | None,
+    team: Team | None,
 ) -> int | None:
     """Take the steps that are left; returns the one from which on the loss is no number."""
     recipe = trial.recipe
     for step in range(len(run.losses), recipe.steps):
         batch = task.batch(trial.seed, step, recipe.batch, trial.design.train_length)
         run.see(batch)
-        run.losses.append(take_step(run.model, run.optimizer, task, to_device(batch, device), recipe, step))
-        if step % _LOOK == _LOOK - 1 or step + 1 == recipe.steps:
-            bad = (~torch.isfinite(torch.stack(run.losses[step // _LOOK * _LOOK :]))).nonzero()
-            if len(bad):
-                return step // _LOOK * _LOOK + int(bad[0])
+        part, share = team.part(batch, task.weight) if team else (batch, 1.0)
+        loss = take_step(forward, run.optimizer, task, to_device(part, device), recipe, step, share)
+        run.losses.append(team.mean(loss) if team else loss)
+        diverged_at = find_divergence(run.losses, step, recipe.steps)
+        if diverged_at is not None:
+            return diverged_at
         on_step(step + 1)
         if checkpoints is not None:
             checkpoints.after_step(run)
     return None
+
+
+def find_divergence(losses: list[Tensor], step: int, steps: int) -> int | None:
+    """The step at which the loss stopped being a number, where this step is one to look after."""
+    if step % _LOOK != _LOOK - 1 and step + 1 != steps:
+        return None
+    begin = step // _LOOK * _LOOK
+    bad = (~torch.isfinite(torch.stack(losses[begin:]))).nonzero()
+    return begin + int(bad[0]) if len(bad) else None
 
 
 def take_step(
@@ -111,17 +136,31 @@ def take_step(
     batch: Mapping[str, Tensor],
     recipe: Training,
     step: int,
+    share: float = 1.0,
 ) -> Float[Tensor, ""]:
-    """One optimiser step; returns the loss before it, detached and still on its device."""
-    loss = task.loss(model, batch)
+    """One optimiser step; returns ``share`` times the loss before it, detached and still on its device."""
+    with precision(recipe, next(iter(batch.values())).device):
+        loss = task.loss(model, batch)
+    if share != 1.0:
+        loss = loss * share
     loss.backward()
     if recipe.clip:
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    step_optimizer(optimizer, recipe, step)
+    return loss.detach()
+
+
+def step_optimizer(optimizer: torch.optim.Optimizer, recipe: Training, step: int) -> None:
+    """Change the weights at the learning rate of this step, and forget the gradients."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(recipe, step)
     optimizer.step()
     optimizer.zero_grad()
-    return loss.detach()
+
+
+def precision(recipe: Training, device: torch.device) -> torch.autocast:
+    """Where the forward pass of a step runs: in float32, or with its products in bfloat16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=recipe.dtype == "bf16")
 
 
 def build_optimizer(model: nn.Module, recipe: Training) -> torch.optim.Optimizer:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from milepost.errors import DataError
 from milepost.files import durable
 from milepost.tasks import Task
 
+if TYPE_CHECKING:
+    from milepost.comparison.distributed import Team
+
 _MAP_SIDE = 64  # rows and columns of a similarity picture at most
 _MOST_POINTS = 200  # of a training curve
 
@@ -40,6 +43,7 @@ def run_trial(
     on_step: Callable[[int], None],
     checkpoints: Checkpoints | None = None,
     keep_model: bool = False,
+    team: Team | None = None,
 ) -> bool:
     """Do what is missing of a trial, and leave all of it in the folder.
 
@@ -51,7 +55,7 @@ def run_trial(
     """
     record, model = folder.read_record(trial), None
     if trained := record is None:
-        record, model = _train(trial, task, folder, device, on_step, checkpoints)
+        record, model = _train(trial, task, folder, device, on_step, checkpoints, team)
     if checkpoints is not None:
         checkpoints.remove()
     wanted = [
@@ -83,12 +87,20 @@ def _train(
     device: torch.device,
     on_step: Callable[[int], None],
     checkpoints: Checkpoints | None,
+    team: Team | None,
 ) -> tuple[dict[str, Any], nn.Module]:
-    trained = train(trial, task, device, on_step, checkpoints)
+    if team is not None and not team.keeps_checkpoints:
+        checkpoints = None
+    trained = train(trial, task, device, on_step, checkpoints, team)
+    return write_trained(trial, task, folder, trained), trained.model
+
+
+def write_trained(trial: Trial, task: Task, folder: RunFolder, trained: Trained) -> dict[str, Any]:
+    """Leave the weights and the record of a trained trial in the folder; returns the record."""
     record = _record(trial, task, trained)
     record["weights_sha256"] = _save(trained.model, folder.trial_path(trial) / "weights.safetensors")
     folder.write_record(trial, record)
-    return record, trained.model
+    return record
 
 
 def answers(record: Mapping[str, Any], task: Task, length: int) -> bool:

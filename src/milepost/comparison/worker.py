@@ -7,13 +7,14 @@ to end (SIGTERM), or left alone by the runner, it leaves a checkpoint first.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -34,12 +35,7 @@ def main() -> None:
             return False  # the runner is gone
         return True
 
-    import torch
-
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    # nothing here reads what it did not write, and filling costs time
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    prepare_torch()
     import milepost.comparison.trial  # noqa: F401, for "ready" is to mean it
     from milepost.comparison.checkpoint import Stopped
 
@@ -52,6 +48,16 @@ def main() -> None:
             alone = True
         if alone:
             _leave()
+
+
+def prepare_torch() -> None:
+    """One thread, and the same bits each time."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    # nothing here reads what it did not write, and filling costs time
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def _leave() -> NoReturn:
@@ -92,6 +98,8 @@ def _work(
     if order["again"] and diverged:
         folder.forget(trial)
     try:
+        if order["companions"] and record is None:
+            _train_together(order, trial, folder, task, tell)
         if _run(order, trial, folder, task, tell) or not (past.finished or diverged):
             record = folder.read_record(trial)
             bad = record["status"] == "diverged"
@@ -106,12 +114,78 @@ def _work(
     return {"kind": "finished"}
 
 
+def _train_together(
+    order: dict[str, Any], trial: Any, folder: Any, task: Any, tell: Callable[..., bool]
+) -> None:
+    """Train the trial and its companions as a batch of models; each is measured when its own turn comes."""
+    import torch
+
+    from milepost.comparison.batched import CannotBatch, train_together
+    from milepost.comparison.design import Trial
+    from milepost.comparison.trial import write_trained
+
+    with contextlib.ExitStack() as held:
+        trials = [trial]
+        for other in map(Trial.from_json, order["companions"]):
+            if folder.read_record(other) is None and held.enter_context(
+                folder.hold(other, patience_seconds=0)
+            ):
+                trials.append(other)
+        trials = [one for one in trials if folder.read_record(one) is None]  # now that they are held
+        if len(trials) == 1:
+            return
+        checkpoints = [_checkpoints(order, one, folder, tell) for one in trials]
+
+        def stop() -> bool:
+            return sum(one.stop() for one in checkpoints) > 0  # each is to be asked
+
+        try:
+            with _stoppable(stop):
+                trained = train_together(
+                    trials, task, torch.device(order["device"]), _News(tell, stop).step, checkpoints
+                )
+        except CannotBatch as error:
+            tell("note", text=f"{trial.encoding} is trained one seed after another: {error}")
+            return
+        for one, outcome, kept in zip(trials, trained, checkpoints, strict=True):
+            record = write_trained(one, task, folder, outcome)
+            kept.remove()
+            if one != trial and record["status"] == "diverged":
+                folder.journal.append("diverged", one.key(), reason=record["reason"])
+
+
 def _run(order: dict[str, Any], trial: Any, folder: Any, task: Any, tell: Callable[..., bool]) -> bool:
+    import torch
+
+    from milepost.comparison.trial import run_trial
+
+    device = torch.device(order["device"])
+    checkpoints = _checkpoints(order, trial, folder, tell)
+    team: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+    if order["processes"] > 1 and folder.read_record(trial) is None:
+        from milepost.comparison.distributed import assemble
+
+        team = assemble(trial, order["distributed"], order["processes"], device)
+    with team as members, _stoppable(checkpoints.stop):
+        return run_trial(
+            trial,
+            {"test": order["lengths"], "validation": order["validation"]},
+            folder,
+            device=device,
+            task=task,
+            on_step=_News(tell, checkpoints.stop).step,
+            checkpoints=checkpoints,
+            keep_model=order["keep_model"],
+            team=members,
+        )
+
+
+def _checkpoints(order: dict[str, Any], trial: Any, folder: Any, tell: Callable[..., bool]) -> Any:
+    """The checkpoints of a trial, whose events go into the journal."""
     import torch
 
     from milepost.comparison.checkpoint import Checkpoints
     from milepost.comparison.folder import environment
-    from milepost.comparison.trial import run_trial
 
     def note(event: str, **facts: Any) -> None:
         if event in ("begun", "resumed"):
@@ -121,25 +195,21 @@ def _run(order: dict[str, Any], trial: Any, folder: Any, task: Any, tell: Callab
         if event == "damaged":
             tell("note", text=f"{facts['file']} is damaged and was passed over")
 
-    checkpoints = Checkpoints(
+    return Checkpoints(
         folder.trial_path(trial),
-        environment(order["device"], torch.get_num_threads()),
+        environment(order["device"], torch.get_num_threads()) | order["environment"],
         every_seconds=order["checkpoint_seconds"],
         on_event=note,
     )
+
+
+@contextlib.contextmanager
+def _stoppable(stop: Callable[[], bool]) -> Iterator[None]:
+    """Within, SIGTERM asks to ``stop``."""
     # the handler changes a flag; a process that is not in training loses nothing by ending at once
-    signal.signal(signal.SIGTERM, lambda *_: checkpoints.stop() or _leave())
+    signal.signal(signal.SIGTERM, lambda *_: stop() or _leave())
     try:
-        return run_trial(
-            trial,
-            {"test": order["lengths"], "validation": order["validation"]},
-            folder,
-            device=torch.device(order["device"]),
-            task=task,
-            on_step=_News(tell, checkpoints.stop).step,
-            checkpoints=checkpoints,
-            keep_model=order["keep_model"],
-        )
+        yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

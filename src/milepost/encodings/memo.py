@@ -45,7 +45,7 @@ class LastAnswer:
             return kept[3]
         answer = make()
         # tracers answer with tensors of their own kind, which mean nothing outside their trace
-        plain = all(type(part) is Tensor for part in answer)
+        plain = all(map(_is_safe, answer))
         if plain and sum(part.numel() for part in answer) <= _LARGEST:
             self._kept = (key, tensors, versions, answer)
         return answer
@@ -77,5 +77,7 @@ def same_memory(left: Tensor, right: Tensor) -> bool:
 
 def _is_safe(tensor: Tensor) -> bool:
     if type(tensor) is not Tensor or tensor.device.type == "meta" or tensor.is_inference():
+        return False
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # of vmap or grad: no memory of its own
         return False
     return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from milepost.errors import OptionError
+from milepost.tasks.batches import IGNORED
 
 Batch = dict[str, np.ndarray]
 PARTS = ("train", "validation", "test")
@@ -174,6 +175,12 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def batch(self, seed: int, step: int, size: int, length: int) -> Batch:
         """One training batch: named arrays, the first axis is the batch."""
+
+    def weight(self, batch: Batch) -> int:
+        """How many terms the mean has that the loss of a batch is: labels that count, else examples."""
+        if "labels" in batch:
+            return int((batch["labels"] != IGNORED).sum())
+        return len(next(iter(batch.values())))
 
     @abc.abstractmethod
     def loss(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, ""]:
