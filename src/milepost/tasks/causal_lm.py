@@ -61,7 +61,7 @@ class CausalLM(Task):
 
     def facts(self) -> dict[str, str | int | float]:
         """What a result says of the data."""
-        return {**self.streams.facts, "unigram_loss": self.floor()}
+        return {**self.streams.facts, "unigram_loss": self.streams.unigram_loss()}
 
     def check_lengths(self, train_length: int, lengths: tuple[int, ...]) -> None:
         """Refuse lengths for which the text has not a single window.
@@ -108,5 +108,5 @@ class CausalLM(Task):
         return Measured({"loss": loss, "perplexity": math.exp(min(loss, 700.0))}, curve)
 
     def floor(self) -> float:
-        """Loss of predicting the test tokens from training frequencies alone, in nats."""
-        return self.streams.unigram_loss()
+        """Loss of predicting the training tokens from their frequencies alone, in nats."""
+        return self.streams.unigram_loss("train")

@@ -118,9 +118,9 @@ class Streams:
         for first in range(0, len(starts), size):
             yield ids[starts[first : first + size, None] + np.arange(length + more)].astype(np.int64)
 
-    def unigram_loss(self) -> float:
-        """Loss of predicting the test part from training frequencies alone, in nats a token."""
-        return float(-np.log(self.frequencies())[self.parts["test"]].mean())
+    def unigram_loss(self, part: str = "test") -> float:
+        """Loss of predicting a part from training frequencies alone, in nats a token."""
+        return float(-np.log(self.frequencies())[self.parts[part]].mean())
 
     def frequencies(self) -> Float64[np.ndarray, " vocabulary"]:
         """Share of each id in the training part, smoothed by adding one."""
