@@ -22,6 +22,7 @@ _PUBLIC = {
     "extend": "milepost.tuning.extension",
     "inspect": "milepost.diagnostics.inspection",
     "load": "milepost.models",
+    "report": "milepost.reporting",
     "swap": "milepost.models",
     "tune": "milepost.tuning.tune",
 }
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from milepost.models import load as load
     from milepost.models import swap as swap
     from milepost.models.checking import check_positions as check_positions
+    from milepost.reporting import report as report
     from milepost.tuning.choosing import choose as choose
     from milepost.tuning.extension import extend as extend
     from milepost.tuning.patch import apply_patch as apply_patch

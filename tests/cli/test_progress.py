@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import io
 import sys
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from milepost.cli.progress import StageProgress
+from milepost.cli import progress as module
+from milepost.cli.progress import StageProgress, TrialProgress
+from milepost.comparison.design import Design, Training, Trial
+from milepost.comparison.runner import Job, Plan, Progress
 
 NEWS = [("loading", 0, 0), ("tile", 0, 4), ("tile", 1, 4), ("tile", 2, 4), ("mean", 2, 4), ("mean", 4, 4)]
 
@@ -34,3 +40,84 @@ def test_on_a_terminal_there_is_one_bar(
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     show(quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+DESIGN = Design("causal-lm", "x.txt", "0" * 64, 8, training=Training(steps=10))
+
+
+def trials(first: int, last: int) -> tuple[Trial, ...]:
+    return tuple(Trial(DESIGN, "none", seed) for seed in range(first, last))
+
+
+def plan(whole: tuple[Trial, ...], *missing: Trial) -> Plan:
+    return Plan(Path("run"), whole, tuple(Job(trial, (8,)) for trial in missing))
+
+
+def finish(progress: TrialProgress, *done: Trial) -> None:
+    for trial in done:
+        progress.update(Progress(trial, 5))
+        progress.update(Progress(trial, 10, finished=True))
+
+
+def test_plans_that_follow_are_added_up(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrialProgress(quiet=False) as progress:
+        progress.plan(plan(trials(0, 3), *trials(1, 3)))
+        finish(progress, *trials(1, 3))
+        progress.plan(plan(trials(0, 4), *trials(3, 4)))
+        finish(progress, *trials(3, 4))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["1 of 3 trials are in run already", "training 2 trials"]
+    assert [line.split(" ·")[0] for line in lines[2:4]] == ["1/2 trials", "2/2 trials"]
+    assert lines[4] == "training 1 more trial"
+    assert lines[5].startswith("3/3 trials · ")
+    assert len(lines) == 6
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """A terminal that keeps what was shown; bars are drawn on it when they are asked to be."""
+    from rich.progress import Progress as Bar
+    from rich.progress import TextColumn
+
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80, _environ={})
+    columns = TextColumn("{task.description}", markup=False), TextColumn("{task.completed}/{task.total}")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(module, "_make_bar", lambda: Bar(*columns, console=console, auto_refresh=False))
+    return screen
+
+
+def shown(progress: TrialProgress) -> list[tuple[str, float, float | None]]:
+    return [(task.description, task.completed, task.total) for task in progress._bar.tasks]
+
+
+def test_the_bar_grows_with_each_plan(terminal: io.StringIO) -> None:
+    with TrialProgress(quiet=False) as progress:
+        progress.plan(plan(trials(0, 2), *trials(0, 2)))
+        bar = progress._bar
+        finish(progress, *trials(0, 2))
+        assert shown(progress) == [("2/2 trials", 20, 20)]
+        progress.plan(plan(trials(0, 3), *trials(2, 3)))
+        assert progress._bar is bar
+        assert shown(progress) == [("2/3 trials", 20, 30)]
+
+
+def test_live_shows_each_trial_that_runs_and_none_that_has_ended(terminal: io.StringIO) -> None:
+    one, other = trials(0, 2)
+    with TrialProgress(quiet=False, live=True) as progress:
+        progress.plan(plan((one, other), one, other))
+        progress.update(Progress(one, 4))
+        progress.update(Progress(other, 1))
+        assert shown(progress)[1:] == [
+            ("none, seed 0, step 4 of 10", 4, 10),
+            ("none, seed 1, step 1 of 10", 1, 10),
+        ]
+        finish(progress, one)
+        assert [line for line, _, _ in shown(progress)] == ["1/2 trials", "none, seed 1, step 1 of 10"]
+
+
+def test_live_off_a_terminal_is_a_line_a_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrialProgress(quiet=False, live=True) as progress:
+        progress.plan(plan(trials(0, 1), *trials(0, 1)))
+        finish(progress, *trials(0, 1))
+    assert len(capsys.readouterr().err.splitlines()) == 2

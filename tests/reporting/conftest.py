@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import sys
@@ -72,7 +73,14 @@ def _trial(encoding: str, seed: int, chance: random.Random) -> dict[str, Any]:
 
 
 def _fail(trial: dict[str, Any]) -> None:
-    nothing = {"metrics": {}, "loss_by_position": [], "converged": None, "measured": {}, "batch_hash": None}
+    nothing = {
+        "metrics": {},
+        "loss_by_position": [],
+        "training_loss": [],
+        "converged": None,
+        "measured": {},
+        "batch_hash": None,
+    }
     trial.update(status="failed", reason="the worker ended with signal 9 (out of memory?)", **nothing)
 
 
@@ -157,6 +165,69 @@ def make_result(encodings: list[str] = SIX, seeds: int = 3, *, fail: bool = True
     }
 
 
+def make_classified(encodings: list[str] = SIX, seeds: int = 3) -> dict[str, Any]:
+    """The same sweep as if it had classified: a metric of which more is better, breakdowns, settings tried."""
+    result = make_result(encodings, seeds)
+    spec = result["spec"] | {"task": "classify", "axis": "", "max_parameters": 2000, "need_length": 32}
+    spec["metrics"] = [
+        {"name": "macro_f1", "title": "macro-F1", "unit": "", "higher_is_better": True},
+        {"name": "loss", "title": "loss", "unit": "nats per document", "higher_is_better": False},
+    ]
+    for trial in result["trials"]:
+        trial["loss_by_position"], trial["breakdown"] = [], {}
+        for length, scored in trial["metrics"].items():
+            if scored:
+                f1 = round(1.0 / (1.0 + scored["loss"] / 4), 6)
+                trial["metrics"][length] = {"macro_f1": f1, "loss": scored["loss"]}
+                trial["breakdown"][length] = _break_down(f1, int(length))
+    judged = {"metric": "macro_f1", "higher_is_better": True}
+    comparisons = build_comparisons(result["trials"], baseline=encodings[0], lengths=LENGTHS, **judged)
+    comparisons[0] |= {"verdict": "not_robust", "flips": [f"at lr 0.004, {encodings[1]} is better"]}
+    degradations = build_degradations(result["trials"], LENGTHS, 32, **judged)
+    advice = build_recommendation(
+        comparisons,
+        result["trials"],
+        baseline=encodings[0],
+        deciding_length=32,
+        metric_name="macro-F1",
+        **judged,
+    )
+    advice["excluded"] = [{"encoding": encodings[0], "reason": "it adds 2,048 parameters, more than 2,000"}]
+    return result | {
+        "spec": spec,
+        "comparisons": comparisons,
+        "degradations": degradations,
+        "recommendation": advice,
+        "tuning": _tune(encodings, seeds),
+    }
+
+
+def _break_down(f1: float, length: int) -> dict[str, dict[str, float]]:
+    return {
+        "macro-F1 by length": {f"1–{length} tokens": f1, f"over {length} tokens, cut": f1 - 0.1},
+        "documents by length": {f"1–{length} tokens": 30.0, f"over {length} tokens, cut": 12.0},
+        "macro-F1 by the third that is shown, 12 documents": {"first": f1, "last": f1 - 0.05},
+        "confusion matrix, documents": {
+            "ham → ham": 20.0, "ham → spam": 2.0, "spam → ham": 4.0, "spam → spam": round(16 * f1),
+        },
+    }  # fmt: skip
+
+
+def _tune(encodings: list[str], seeds: int) -> dict[str, Any]:
+    tried = [(name, seed, lr) for seed in range(seeds) for name in encodings for lr in (0.002, 0.004)]
+    trials = [
+        {"encoding": name, "seed": seed, "lr": lr, "scale": 1.0, "status": "done", "reason": None,
+         "value": 0.6 + 10 * lr + seed / 100}
+        for name, seed, lr in tried
+    ]  # fmt: skip
+    trials[-1] |= {"status": "diverged", "reason": "the training loss is not a number", "value": None}
+    return {
+        "part": "validation", "metric": "macro_f1", "length": 32, "lrs": [0.002, 0.004], "scales": [1.0],
+        "chosen": {name: {"lr": 0.004, "scale": 1.0} for name in encodings}, "at_the_edge": list(encodings),
+        "trials": trials,
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def make() -> Callable[..., dict[str, Any]]:
     return make_result
@@ -165,3 +236,21 @@ def make() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def result() -> dict[str, Any]:
     return make_result()
+
+
+@pytest.fixture
+def classified() -> dict[str, Any]:
+    return make_classified()
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Callable[..., Path]:
+    """Leaves documents as ``compare`` does, each in a run folder of its own."""
+
+    def write(name: str, result: dict[str, Any]) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(result), "utf-8")
+        return folder
+
+    return write

@@ -30,7 +30,7 @@ def test_a_compare_document_fits_its_schema(make, seeds):
         (["spec", "seeds"], []),
         (["spec", "data", "sha256"], "abc"),
         (["trials", 0, "status"], "finished"),
-        (["trials", 0, "metrics", "32"], {"accuracy": 1.0}),
+        (["trials", 0, "metrics", "32"], {"loss": "1.0"}),
         (["trials", 0, "loss_by_position", 0], "2.1"),
         (["comparisons", 0, "verdict"], "significant"),
         (["comparisons", 0, "margin"], -0.1),

@@ -15,6 +15,7 @@ from milepost.errors import MilepostError, OptionError
 # verb -> module with a `command`; the modules import nothing heavier than click
 VERBS = {
     "compare": "milepost.cli.compare",
+    "report": "milepost.cli.report",
     "inspect": "milepost.cli.inspect",
     "doctor": "milepost.cli.doctor",
     "cost": "milepost.cli.cost",

@@ -17,19 +17,23 @@ if TYPE_CHECKING:
 class TrialProgress:
     """Shows trials as they run, and says what is kept when they are interrupted.
 
+    It may be told of several plans, one after another: what they have to do is added up.
+
     Args:
         quiet: show nothing but what an interruption leaves behind.
+        live: on a terminal, show each trial that runs on a line of its own.
     """
 
     folder: Path
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
+    def __init__(self, *, quiet: bool, live: bool = False) -> None:
+        self._quiet, self._live = quiet, live
         self._animated = sys.stderr.isatty() and not quiet
         self._steps: dict[Trial, int] = {}
-        self._finished = 0
-        self._to_do = 0
+        self._finished = self._to_do = self._all_steps = 0
+        self._begin: float | None = None
         self._bar: Any = None
+        self._lines: dict[Trial, Any] = {}
 
     def __enter__(self) -> TrialProgress:
         return self
@@ -44,54 +48,75 @@ class TrialProgress:
             click.echo(f"{kept}; the same command continues", err=True)
 
     def plan(self, plan: Plan) -> None:
-        """Say what is to do."""
+        """Say what is to do, or what has been added."""
         self.folder = plan.folder
-        self._to_do = len(plan.jobs)
-        done = len(plan.trials) - len(plan.jobs)
+        first, self._begin = self._begin is None, self._begin or time.monotonic()
+        self._to_do += len(plan.jobs)
+        self._all_steps += sum(job.trial.design.training.steps for job in plan.jobs)
         if self._quiet:
             return
         for remark in plan.remarks:
-            click.echo(remark, err=True)
-        done -= len(plan.failures)
-        if done:
-            click.echo(f"{done} of {len(plan.trials)} trials are in {plan.folder} already", err=True)
-        if plan.failures:
-            click.echo(
-                f"{len(plan.failures)} failed before and are left alone; --retry-failed runs them again",
-                err=True,
-            )
+            self._say(remark)
+        if first:
+            self._say_what_is_there(plan)
         if plan.jobs and self._animated:
-            self._start_bar(sum(job.trial.design.training.steps for job in plan.jobs))
+            self._show_bar()
         elif plan.jobs:
-            click.echo(f"training {len(plan.jobs)} trials", err=True)
-        self._begin = time.monotonic()
+            what = "trial" if len(plan.jobs) == 1 else "trials"
+            click.echo(f"training {len(plan.jobs)} {'' if first else 'more '}{what}", err=True)
 
-    def _start_bar(self, steps: int) -> None:
-        self._bar = _make_bar()
-        self._bar.start()
-        self._task = self._bar.add_task(self._headline(), total=steps)
+    def _say_what_is_there(self, plan: Plan) -> None:
+        done = len(plan.trials) - len(plan.jobs) - len(plan.failures)
+        if done:
+            self._say(f"{done} of {len(plan.trials)} trials are in {plan.folder} already")
+        if plan.failures:
+            self._say(
+                f"{len(plan.failures)} failed before and are left alone; --retry-failed runs them again"
+            )
+
+    def _show_bar(self) -> None:
+        if self._bar is None:
+            self._bar = _make_bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self._headline())
+        self._bar.update(self._task, total=self._all_steps, description=self._headline())
 
     def _headline(self) -> str:
         return f"{self._finished}/{self._to_do} trials"
 
     def update(self, progress: Progress) -> None:
         """Take one piece of news."""
+        trial = progress.trial
         if progress.note is not None:
             if not self._quiet:
-                self._say(f"{progress.trial.encoding}, seed {progress.trial.seed}: {progress.note}")
+                self._say(f"{trial.encoding}, seed {trial.seed}: {progress.note}")
             return
-        self._steps[progress.trial] = progress.steps
+        self._steps[trial] = progress.steps
         self._finished += progress.finished
         if self._bar is not None:
-            self._bar.update(self._task, completed=sum(self._steps.values()), description=self._headline())
+            done = sum(self._steps.values())
+            self._bar.update(self._task, completed=done, description=self._headline())
+            if self._live:
+                self._show_trial(progress)
         elif progress.finished and not self._quiet:
-            trial = progress.trial
             what = progress.failure or "done"
-            seconds = time.monotonic() - self._begin
+            seconds = time.monotonic() - (self._begin or 0.0)
             click.echo(
                 f"{self._headline()} · {seconds:4.0f} s · {trial.encoding}, seed {trial.seed}: {what}",
                 err=True,
             )
+
+    def _show_trial(self, progress: Progress) -> None:
+        """One line for a trial that runs, and none for one that has ended."""
+        trial, total = progress.trial, progress.trial.design.training.steps
+        if progress.finished:
+            if trial in self._lines:
+                self._bar.remove_task(self._lines.pop(trial))
+            return
+        if trial not in self._lines:
+            self._lines[trial] = self._bar.add_task("", total=total)
+        words = f"{trial.encoding}, seed {trial.seed}, step {progress.steps} of {total}"
+        self._bar.update(self._lines[trial], completed=progress.steps, description=words)
 
     def _say(self, text: str) -> None:
         if self._bar is not None:
@@ -140,5 +165,9 @@ def _make_bar() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+    )
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))

@@ -20,11 +20,13 @@ class Breakdown:
 
     Args:
         title: what is shown: ``accuracy by length``.
+        label: what the rows are: ``length``.
         counts: what is counted for each label, where that is known: ``documents``.
         rows: each label with its count and the mean over seeds of each encoding.
     """
 
     title: str
+    label: str
     length: int
     counts: str
     rows: list[tuple[str, float | None, list[float | None]]]
@@ -56,7 +58,8 @@ def read_breakdowns(summary: CompareSummary, length: int) -> list[Breakdown]:
             (label, next(iter(sizes.get(label, {}).values()), None), [row.get(e) for e in summary.encodings])
             for label, row in by_label.items()
         ]
-        found.append(Breakdown(title, length, beside.partition(" by ")[0] if beside else "", rows))
+        label = title.partition(" by ")[2].partition(",")[0] or "part"
+        found.append(Breakdown(title, label, length, beside.partition(" by ")[0] if beside else "", rows))
     return found
 
 

@@ -81,8 +81,10 @@ def _place_rows(found: CompareSummary) -> list[tuple[str, list[float | None]]]:
 def _tuning_rows(found: CompareSummary) -> list[dict[str, Any]]:
     """What was tried: an encoding's setting, what each seed got there, and whether it was chosen."""
     tuning = found.document.get("tuning")
+    if not tuning:
+        return []
     rows: dict[tuple[str, float, float], dict[str, Any]] = {}
-    for trial in tuning["trials"] if tuning else ():
+    for trial in tuning["trials"]:
         key = trial["encoding"], trial["lr"], trial["scale"]
         chosen = tuning["chosen"].get(key[0]) == {"lr": key[1], "scale": key[2]}
         row = rows.setdefault(key, {"setting": key, "chosen": chosen, "seeds": []})

@@ -35,8 +35,11 @@ def groups_of(encodings: Sequence[str], baseline: str) -> list[list[str]]:
     return [[baseline, *others[start : start + step]] for start in range(0, max(len(others), 1), step)]
 
 
-def value_by_length(summary: CompareSummary) -> list[Drawing]:
-    """Mean of the deciding metric against evaluation length, one dot a seed, the trained length marked."""
+def value_by_length(summary: CompareSummary, prefix: str = "") -> list[Drawing]:
+    """Mean of the deciding metric against evaluation length, one dot a seed, the trained length marked.
+
+    ``prefix`` keeps the ids apart where a page draws several.
+    """
     drawings = []
     for index, group in enumerate(groups_of(summary.encodings, summary.spec["baseline"])):
         lines = []
@@ -46,7 +49,7 @@ def value_by_length(summary: CompareSummary) -> list[Drawing]:
             missing = [n for n in summary.lengths if summary.undefined(name, n)]
             lines.append(Line(name, summary.lengths, [_or_nan(v) for v in means], dots, missing))
         chart = Chart(
-            key=f"length-{index}",
+            key=f"{prefix}length-{index}",
             title=f"{capitalised(name_mean(summary.metric))} by length",
             x=f"evaluation length ({summary.unit})",
             y=name_metric(summary.metric),

@@ -1,0 +1,170 @@
+"""``milepost.report``: finished comparisons read from their run folders, side by side and against each other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from milepost.errors import FolderError, OptionError
+from milepost.reporting.compare_summary import CompareSummary
+from milepost.reporting.contrast import contrast_runs
+from milepost.reporting.curves import read_figures
+from milepost.reporting.schemas import read_schema
+from milepost.reporting.summary import clean
+
+SCHEMA_VERSION = 1
+_MEASURED_ON = (
+    "sha256",
+    "tokenizer",
+    "vocabulary",
+    "horizon",
+)  # facts of the data without which numbers differ
+
+
+def report(folders: str | Path | Sequence[str | Path]) -> dict[str, Any]:
+    """Read one or several run folders of ``compare``, put them side by side, and hold two against each other.
+
+    Nothing is trained and nothing is written. Runs of one task that were measured on the same data share a table;
+    others have tables of their own. Two runs whose designs differ in one thing at most are compared encoding by
+    encoding, paired by seed, with the statistics of ``compare``; otherwise the document says what differs.
+
+    Args:
+        folders: run folders, each with the ``result.json`` that ``compare`` left.
+
+    Returns:
+        A JSON document as ``schemas/report.json`` says: ``runs`` with their whole results, ``tables``, ``pair``
+        (None but for two runs), and ``figures``: the numbers behind every figure, in long format.
+
+    Raises:
+        FolderError: MP107, a folder has no result, or one that was changed. OptionError: MP105, no folder, or the
+            same one twice.
+    """
+    paths = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
+    if not paths:
+        raise OptionError("there is no run to report on", got="no folder", fix="name a run folder of compare")
+    places = [path.resolve() for path in paths]
+    if len(set(places)) < len(places):
+        twice = next(str(path) for path, place in zip(paths, places, strict=True) if places.count(place) > 1)
+        raise OptionError("a run folder is named twice", got=twice, fix="name each folder once")
+    results = [_read_result(path) for path in paths]
+    runs = [{"name": name, "result": result} for name, result in zip(_name(places), results, strict=True)]
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        alike.setdefault(_measure(run), []).append(run)
+    tables = [_build_table(same) for same in alike.values()]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "runs": runs,
+        "tables": tables,
+        "pair": contrast_runs(*runs, together=len(tables) == 1) if len(runs) == 2 else None,
+        "figures": read_figures(runs),
+    }
+
+
+def merge(runs: Sequence[Mapping[str, Any]]) -> CompareSummary:
+    """Runs of one task and data as one sweep whose encodings carry the names of their runs."""
+    trials = [
+        {**trial, "encoding": f"{run['name']}: {trial['encoding']}"}
+        for run in runs
+        for trial in run["result"]["trials"]
+    ]
+    spec = runs[0]["result"]["spec"]
+    trained = {run["result"]["spec"]["train_length"] for run in runs}
+    names = list(dict.fromkeys(trial["encoding"] for trial in trials))
+    together = {
+        "encodings": names,
+        "baseline": names[0],
+        "lengths": sorted({n for run in runs for n in run["result"]["spec"]["lengths"]}),
+        "train_length": trained.pop() if len(trained) == 1 else None,
+    }
+    return CompareSummary.from_result(
+        {"spec": spec | together, "trials": trials, "comparisons": [], "degradations": []}
+    )
+
+
+def _build_table(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The deciding metric of all encodings of runs that were measured alike."""
+    found, spec = merge(runs), runs[0]["result"]["spec"]
+    return {
+        "task": spec["task"],
+        "source": spec["data"]["source"],
+        "metric": found.metric,
+        "unit": found.unit,
+        "runs": [run["name"] for run in runs],
+        "rows": [
+            {
+                "run": run["name"],
+                "encoding": name,
+                "length": length,
+                "n_seeds": len(own.values(name, length)),
+                "mean": own.value(name, length),
+            }
+            for run in runs
+            for own in [CompareSummary.from_result(run["result"])]
+            for name in own.encodings
+            for length in own.lengths
+        ],
+    }
+
+
+def _measure(run: Mapping[str, Any]) -> str:
+    """What two runs must share for their numbers to mean the same."""
+    spec = run["result"]["spec"]
+    facts = {name: spec["data"].get(name) for name in _MEASURED_ON}
+    metrics = [metric["name"] for metric in spec.get("metrics") or ()]
+    return json.dumps([spec["task"], spec["evaluate"], metrics, facts])
+
+
+def _name(places: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths, of two parts or more where one does not tell them apart."""
+    for parts in range(1, max(len(place.parts) for place in places) + 1):
+        names = ["/".join(place.parts[-parts:]) for place in places]
+        if max(Counter(names).values()) == 1:
+            break
+    return [str(clean(name)) for name in names]
+
+
+def _read_result(folder: Path) -> dict[str, Any]:
+    path = folder / "result.json"
+    if not path.is_file():
+        raise FolderError(
+            "this is no run folder with a result",
+            got=str(folder),
+            fix="give the folder that compare names; a run that was interrupted has a result once it is continued",
+        )
+    try:
+        result = json.loads(path.read_text("utf-8"))
+        faults = list(_faults(result))
+    except (OSError, ValueError, RecursionError) as error:
+        faults = [str(error)]
+    if faults:
+        raise FolderError(
+            "the result of this run is not what compare wrote",
+            got=f"{path}: {faults[0]}",
+            fix="run the same compare again; its finished trials are kept",
+        )
+    return dict(result)
+
+
+def _faults(result: Any) -> Iterator[str]:
+    """What a result lacks of its schema, as far as a reader relies on it."""
+    schema = read_schema("compare")
+    if not isinstance(result, dict) or result.get("schema_version") != SCHEMA_VERSION:
+        yield "no result of this version"
+        return
+    parts: list[tuple[str, Any, dict[str, Any]]] = [("result", result, schema)]
+    parts += [("spec", result.get("spec"), schema["$defs"]["spec"])]
+    for name in ("trials", "comparisons", "degradations"):
+        rows = result.get(name)
+        kind = schema["$defs"][name.removesuffix("s")]
+        parts += [
+            (f"{name}[{at}]", row, kind) for at, row in enumerate(rows if isinstance(rows, list) else [None])
+        ]
+    for where, part, kind in parts:
+        if not isinstance(part, dict):
+            yield f"{where} is no object"
+        elif lacking := [name for name in kind["required"] if name not in part]:
+            yield f"{where} has no {lacking[0]}"
