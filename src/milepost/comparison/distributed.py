@@ -118,11 +118,11 @@ def assemble(trial: Trial, strategy: str, processes: int, device: torch.device) 
     """
     order = {"trial": trial.to_json(), "strategy": strategy, "device": device.type}
     if under_torchrun():
-        with _join(_orders(), order, device) as team:
+        with _join(_orders(), order, device, *_own_place()) as team:
             yield team
         return
     store = distributed.TCPStore(_HOST, 0, is_master=True, wait_for_workers=False, timeout=_LONG)
-    place = {"MASTER_ADDR": _HOST, "MASTER_PORT": str(store.port), "WORLD_SIZE": str(processes), "RANK": "0"}
+    place = {"MASTER_ADDR": _HOST, "MASTER_PORT": str(store.port), "WORLD_SIZE": str(processes)}
     with contextlib.ExitStack() as stack:
         others = [
             stack.enter_context(_started(os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}))
@@ -137,8 +137,7 @@ def assemble(trial: Trial, strategy: str, processes: int, device: torch.device) 
                         fix="check the installation with: python -m milepost.comparison.distributed",
                     )
             time.sleep(_PAUSE_SECONDS)
-        os.environ.update(place)
-        with _join(store, order, device) as team:
+        with _join(store, order, device, 0, processes) as team:
             yield team
 
 
@@ -155,7 +154,12 @@ def _started(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextlib.contextmanager
 def _join(
-    store: distributed.Store, order: dict[str, Any], device: torch.device, number: int = 0
+    store: distributed.Store,
+    order: dict[str, Any],
+    device: torch.device,
+    rank: int,
+    size: int,
+    number: int = 0,
 ) -> Iterator[Team]:
     """The process group of one order; the first process gives it out, and a number with it."""
     if not number:
@@ -164,8 +168,8 @@ def _join(
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
         store=distributed.PrefixStore(f"milepost/{number}", store),
-        rank=int(os.environ["RANK"]),
-        world_size=int(os.environ["WORLD_SIZE"]),
+        rank=rank,
+        world_size=size,
     )
     try:
         yield Team(order["strategy"], device)
@@ -176,6 +180,11 @@ def _join(
 def under_torchrun() -> bool:
     """Whether this process, or the one that started it, is one of torchrun's."""
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _own_place() -> tuple[int, int]:
+    """Rank and number of processes, as torchrun says them."""
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def _orders() -> distributed.Store:
@@ -210,7 +219,7 @@ def serve() -> None:
         if device.type == "cuda":
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(device)
-        with _join(store, order, device, number) as team:
+        with _join(store, order, device, *_own_place(), number) as team:
             train(trial, read_task(trial), device, lambda _: None, team=team)
 
 
