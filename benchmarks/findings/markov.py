@@ -62,15 +62,15 @@ def load() -> tuple[CausalLM, Hidden]:
     return CausalLM.open("builtin:markov", Options()), Hidden()
 
 
-def measure(arm: tuple[str, str], seed: int) -> Measures:
+def measure(arm: tuple[str, str, int], seed: int) -> Measures:
     """Loss of a model, and the best loss there is on the same data."""
-    kind, encoding = arm
+    kind, encoding, steps = arm
     causal, hidden = load()
     if kind == "causal":
-        model = fit(causal, encoding, seed, LENGTH, SIZE, Training(steps=600))
+        model = fit(causal, encoding, seed, LENGTH, SIZE, Training(steps=steps))
         loss = causal.evaluate(model, LENGTH, CPU).metrics["loss"]
         return {"loss": loss, "best": CHAIN.next_loss(), "unigram": CHAIN.unigram_loss()}
-    model = fit(hidden, encoding, seed, LENGTH, SIZE, Training(steps=600))  # type: ignore[arg-type]
+    model = fit(hidden, encoding, seed, LENGTH, SIZE, Training(steps=steps))  # type: ignore[arg-type]
     batch = hidden.held_out(LENGTH)
     with torch.no_grad():
         loss = hidden.loss(model, {name: torch.from_numpy(array) for name, array in batch.items()}).item()
@@ -83,8 +83,12 @@ STUDY = Study(
     "Models of 2 layers, width 64 and 8 heads, 600 steps of 32, on a Markov chain over 16 letters, at length 32: GPT-2 "
     "predicts the next letter, BERT predicts letters of which 15 % are hidden. The best loss is known exactly.",
     {
-        "causal none": ("causal", "none"),
-        **{f"masked {name}": ("masked", name) for name in ("learned(std=1)", "sinusoidal", "rotary", "none")},
+        "causal none": ("causal", "none", 600),
+        **{
+            f"masked {name}": ("masked", name, 600)
+            for name in ("learned(std=1)", "sinusoidal", "rotary", "none")
+        },
+        "masked learned(std=1), 1,500 steps": ("masked", "learned(std=1)", 1500),
     },
     measure,
 )

@@ -15,7 +15,8 @@ _INTRODUCTION = """# Published findings, trained again
 What papers say about position encodings, tried with Milepost at a small scale: small models, short lengths, one CPU.
 `python -m benchmarks.findings STUDY` trains what is missing of a study and `python -m benchmarks.findings --page` writes this
 page; the conditions are in `benchmarks/findings/claims.py` and were set before the runs. A finding *came out* when each
-condition holds in every seed. One that did not is listed all the same: at this scale it may still be true at another.
+condition holds in every seed, *in part* when some do. What did not is listed all the same: it may still be true at
+another scale.
 """
 
 
@@ -43,9 +44,13 @@ def render() -> str:
 
 def _verdict(claim: Claim, results: dict[str, Measured | None]) -> str:
     found = results[claim.study]
-    if found is None:
+    conditions = [] if found is None else claim.conditions(found)
+    if found is None or not all(condition.values for condition in conditions):
         return "not run"
-    return "came out" if claim.came_out(found) else "**did not come out**"
+    if claim.came_out(found):
+        return "came out"
+    held = sum(condition.holds for condition in conditions)
+    return f"**in part**: {held} of {len(conditions)}" if held else "**did not come out**"
 
 
 def _table(claim: Claim, found: Measured | None) -> list[str]:
@@ -74,7 +79,9 @@ def _wanted(condition: Condition) -> str:
 def _study(name: str) -> str:
     document = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
     versions = ", ".join(f"{package} {number}" for package, number in document["versions"].items())
-    return f"- `{document['command']}`: {document['sentence']} {document['cpu_seconds']:.0f} CPU-seconds; {versions}."
+    seeds = max(map(len, document["measured"].values()))
+    command = f"python -m benchmarks.findings {name} --seeds {seeds}"
+    return f"- `{command}`: {document['sentence']} {document['cpu_seconds']:.0f} CPU-seconds; {versions}."
 
 
 def _anchor(title: str) -> str:

@@ -48,7 +48,6 @@ class Study:
         found = json.loads(path.read_text("utf-8")) if path.exists() else {}
         fresh = {
             "study": self.name,
-            "command": f"python -m benchmarks.findings {self.name} --seeds {seeds}",
             "sentence": self.sentence,
             "versions": {name: version(name).split("+")[0] for name in ("torch", "transformers")},
         }
@@ -89,8 +88,8 @@ class Measured:
         return [one[measure] for one in self.by_arm[arm]]
 
     def minus(self, arm: str, other: str, measure: str) -> list[float]:
-        """Differences between two arms, seed by seed."""
-        return [a - b for a, b in zip(self.get(arm, measure), self.get(other, measure), strict=True)]
+        """Differences between two arms, for each seed that both have."""
+        return [a - b for a, b in zip(self.get(arm, measure), self.get(other, measure), strict=False)]
 
     def rise(self, arm: str, measure: str, start: str) -> list[float]:
         """How much higher one measure is than another, seed by seed."""

@@ -36,6 +36,7 @@ TEXT = {
     f"shape(inner={LEARNED},max_shift=32)": (2.3, 3.0, 0.001, 0.1, 0.5),
     "shape(inner=sinusoidal,max_shift=32)": (2.2, 3.0, -0.001, 0.0, 0.5),
 }
+MASKED = ("sinusoidal", "rotary", "learned(std=1)", "learned(std=1), 1,500 steps")
 AGREEING = {
     "shape": {
         f"shape(inner={LEARNED},max_shift=16)": {"shift_16": 0.001},
@@ -48,7 +49,7 @@ AGREEING = {
     "markov": {
         "causal none": {"loss": 1.01, "best": 1.0, "unigram": 2.3},
         "masked none": {"loss": 2.3},
-        **{f"masked {name}": {"loss": 0.8} for name in ("sinusoidal", "rotary", "learned(std=1)")},
+        **{f"masked {name}": {"loss": 0.8} for name in MASKED},
     },
     "copying": {
         "learned(rows=42)": {"inside": 1.0, "past": 0.1},
@@ -137,7 +138,7 @@ def test_a_small_copying_run_measures_what_its_finding_asks_for(monkeypatch: pyt
 
 def test_hidden_letters_are_scored_beside_the_best_loss_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(markov, "Training", lambda steps: Training(steps=2, batch=4))
-    measured = markov.measure(("masked", "none"), 0)
+    measured = markov.measure(("masked", "none", 2), 0)
     assert 0 < measured["best"] < measured["unigram"] < measured["loss"]
 
 
@@ -183,12 +184,16 @@ def test_the_page_is_what_was_measured() -> None:
 
 
 def test_a_finding_that_did_not_come_out_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    spoilt = made_up("copying", arm="none", measure="past", value=0.2)
-    monkeypatch.setattr(
-        Measured, "read", classmethod(lambda cls, name: spoilt if name == "copying" else None)
-    )
+    spoilt = {
+        "copying": made_up("copying", arm="none", measure="past", value=0.2),
+        "shape": Measured({arm: [{"shift_16": 0.3}] for arm in AGREEING["shape"]}),
+        "images": Measured({arm: [] for arm in AGREEING["images"]}),
+    }
+    monkeypatch.setattr(Measured, "read", classmethod(lambda cls, name: spoilt.get(name)))
     monkeypatch.setattr(page, "_study", lambda name: name)
     shown = page.render()
-    assert "| Kazemnejad et al. 2023 | **did not come out** |" in shown
+    assert "| Kazemnejad et al. 2023 | **in part**: 4 of 6 |" in shown
+    assert "| Kiyono et al. 2021 (SHAPE) | **did not come out** |" in shown
+    assert "| Dosovitskiy et al. 2021, section 3.2 | not run |" in shown
     assert "| Haviv et al. 2022 | not run |" in shown
     assert "| 0.8, 0.1 | above 0.5 | ✗ |" in shown
