@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.training import Trained, build_optimizer, train
+from milepost.errors import UnknownName
 from milepost.tasks import CausalLM, Options
 
 CPU = torch.device("cpu")
@@ -18,7 +20,7 @@ def task() -> CausalLM:
     return CausalLM.open("builtin:python-docs", Options())
 
 
-def design(task: CausalLM, **training: float) -> Design:
+def design(task: CausalLM, **training: float | str | bool) -> Design:
     recipe = Training(**{"steps": 5, "batch": 4} | training)  # type: ignore[arg-type]
     size = Model(layers=1, dim=16, heads=2)
     return Design("causal-lm", task.streams.name, task.sha256, 8, model=size, training=recipe)
@@ -91,3 +93,30 @@ def test_the_raw_sinusoid_is_a_trap_and_the_scaled_one_is_not(task: CausalLM) ->
         losses[name] = task.evaluate(model, 16, CPU).metrics["loss"]
     assert losses["sinusoidal(rms=raw)"] > losses["none"] + 0.1
     assert losses["sinusoidal(rms=raw)"] > losses["sinusoidal"] + 0.1
+
+
+@pytest.mark.parametrize("encoding", ["learned", "rotary", "t5"])
+def test_bf16_has_losses_near_those_of_float32_and_is_a_design_of_its_own(
+    task: CausalLM, encoding: str
+) -> None:
+    found = [run(Trial(design(task, dtype=dtype), encoding, 0), task) for dtype in ("bf16", "float32")]
+    gaps = np.abs(np.subtract(*(one.losses for one in found)))
+    assert 0 < gaps.max() < 0.02
+    assert {p.dtype for p in found[0].model.parameters()} == {torch.float32}
+    again = run(Trial(design(task, dtype="bf16"), encoding, 0), task)
+    assert again.losses == found[0].losses
+    assert Trial(design(task), encoding, 0).key() != Trial(design(task, dtype="bf16"), encoding, 0).key()
+
+
+def test_an_unknown_dtype_is_refused() -> None:
+    with pytest.raises(UnknownName, match="bf16"):
+        Training(dtype="bf17")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile wants a C++ compiler")
+@pytest.mark.parametrize("encoding", ["learned", "rotary", "alibi", "t5"])
+def test_a_compiled_model_has_losses_near_those_of_one_that_is_not(task: CausalLM, encoding: str) -> None:
+    found = [run(Trial(design(task, compile=compiled), encoding, 0), task) for compiled in (True, False)]
+    assert found[0].losses == pytest.approx(found[1].losses, abs=1e-4)
+    assert found[0].losses != found[1].losses  # other kernels, other bits

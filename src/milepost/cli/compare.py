@@ -20,6 +20,7 @@ _PRESET = "Sizes to begin from; options beside it win.  [default: quick]"
 _DATA_OPTIONS = (
     "tokenizer", "validation", "test", "text_column", "label_column", "header", "evaluate", "patch", "horizon"
 )  # fmt: skip
+_TRAINING_OPTIONS = ("steps", "batch", "lr", "dtype", "compile")
 _EPILOG = """\b
 Examples:
   milepost compare
@@ -74,29 +75,74 @@ Examples:
 @click.option("--margin", default=0.01, show_default=True, help="Share of the loss that does not matter.")
 @click.option("--workers", type=int, help="Processes at once, one thread each.  [default: processors]")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
+@click.option("--dtype", default="float32", show_default=True, help="Of products in training: or bf16.")
+@click.option("--compile", is_flag=True, help="Compile the model for training.")
+@click.option(
+    "--batch-seeds", default=1, show_default=True, help="Seeds trained at once, as one batch of models."
+)
+@click.option("--processes-per-trial", default=1, show_default=True, help="Processes that share each batch.")
+@click.option("--distributed", default="ddp", show_default=True, help="How they do: ddp or fsdp2.")
+@click.option(
+    "--ray", is_flag=False, flag_value="", help="Run on a Ray cluster: its address, or this machine."
+)
+@click.option("--gpus-per-trial", default=0.0, help="GPUs that Ray reserves for a trial, or a share of one.")
 @click.option("--out", help="Run folder.  [default: milepost-runs/TASK-HASH]")
 @click.option("--dry-run", is_flag=True, help="List the trials; train nothing.")
 @click.option("--restart", is_flag=True, help="Train all trials of the run folder anew.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again that failed or diverged.")
 @click.option("--keep-models", is_flag=True, help="Keep each trial's model as a folder for inspect.")
+@click.option("--live", is_flag=True, help="Show each trial as it runs, on a terminal.")
+@click.option("--log", help="tensorboard:DIR or trackio:PROJECT: curves and metrics of each trial.")
 @click.option("--html", help="Where the page goes.  [default: report.html in the run folder]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
-def command(data: str | None, html: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
+def command(
+    data: str | None,
+    html: str | None,
+    log: str | None,
+    live: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
     """Which position encoding suits this data? Train matched models and compare.
 
     DATA is a file, a folder of files, or builtin:NAME; without it the task brings its own. Trials that are
     finished are never run again: the same command continues a run that was interrupted.
     """
+    from milepost.cli.spread import leading, read_scale
+
+    options["scale"] = read_scale(options)
+    with leading() as first:
+        if not first:
+            return 0
+        return _compare(data, html=html, log=log, live=live, as_json=as_json, quiet=quiet, **options)
+
+
+def _compare(
+    data: str | None,
+    *,
+    html: str | None,
+    log: str | None,
+    live: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training, compare
     from milepost.tasks import Options
 
+    if log:
+        from milepost.reporting import check_log
+
+        check_log(log)
     own, weights = options.pop("own") or "", options.pop("weights")
     options["tokenizer"] = options["tokenizer"] or own or "char"
     preset = _PRESETS[options.pop("preset") or "quick"]
     options |= {name: value for name, value in preset.items() if options[name] is None}
-    with TrialProgress(quiet=quiet) as progress:
+    # nothing runs in a dry run, so there is no progress to tell of
+    with TrialProgress(quiet=quiet or options["dry_run"], live=live) as progress:
         result = compare(
             data,
             seeds=_read_seeds(str(options.pop("seeds"))),
@@ -106,7 +152,7 @@ def command(data: str | None, html: str | None, as_json: bool, quiet: bool, **op
                 weights=weights,
             ),
             options=Options(**{name: options.pop(name) for name in _DATA_OPTIONS}),
-            training=Training(**{name: options.pop(name) for name in ("steps", "batch", "lr")}),
+            training=Training(**{name: options.pop(name) for name in _TRAINING_OPTIONS}),
             on_plan=progress.plan,
             on_progress=progress.update,
             **options,
@@ -115,6 +161,10 @@ def command(data: str | None, html: str | None, as_json: bool, quiet: bool, **op
         _render_plan(result, as_json=as_json)
         return 0
     _render(result, html=html, folder=progress.folder, as_json=as_json, quiet=quiet)
+    if log:
+        from milepost.reporting import write_logs
+
+        write_logs({"": result}, log)
     return 1 if any(trial["status"] != "done" for trial in result["trials"]) else 0
 
 
