@@ -88,6 +88,7 @@ def test_the_command_in_the_result_makes_the_same_design(
         (["compare", "--seeds", "many"], 2, "seeds are whole numbers"),
         (["compare", "--steps", "many"], 2, "[MP105]"),
         (["compare", "--no-such-option"], 2, "see milepost compare --help"),
+        (["compare", "--log", "tensorbord:logs"], 2, "did you mean tensorboard?"),
         (["compair"], 2, "did you mean compare?"),
         (["compare", "nowhere.txt"], 3, "[MP110]"),
     ],

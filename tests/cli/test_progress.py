@@ -83,7 +83,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     console = Console(file=screen, force_terminal=True, width=80, _environ={})
     columns = TextColumn("{task.description}", markup=False), TextColumn("{task.completed}/{task.total}")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(module, "_make_bar", lambda: Bar(*columns, console=console, auto_refresh=False))
+    monkeypatch.setattr(module, "_make_bar", lambda width: Bar(*columns, console=console, auto_refresh=False))
     return screen
 
 

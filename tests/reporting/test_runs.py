@@ -163,6 +163,25 @@ def test_a_trial_without_its_fields_is_named(save, result):
         report(save("run", result))
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (["trials", 0, "metrics"], [], "metrics of another kind"),
+        (["spec", "lengths"], None, "lengths of another kind"),
+        (["recommendation", "sentence"], 1, "sentence of another kind"),
+        (["comparisons"], {}, "comparisons of another kind"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(save, result, path, value, said):
+    *way, last = path
+    part = result
+    for key in way:
+        part = part[key]
+    part[last] = value
+    with pytest.raises(FolderError, match=said):
+        report(save("run", result))
+
+
 def test_a_folder_without_a_result_or_named_twice_is_refused(tmp_path, save, result):
     with pytest.raises(FolderError, match="no run folder with a result"):
         report(tmp_path)

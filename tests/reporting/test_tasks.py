@@ -158,4 +158,7 @@ def test_the_terminal_names_metric_and_direction(classified):
     assert "Mean macro-F1 by length, higher is better; trained at 32" in text
     assert "margin 1 % of the macro-F1" in " ".join(text.split())
     assert "At length 16: at lr 0.004, sinusoidal is better." in text
+    assert "settings chosen on the validation part: learned lr 0.004; sinusoidal lr 0.004" in " ".join(
+        text.split()
+    )
     assert max(map(len, text.splitlines())) <= 80

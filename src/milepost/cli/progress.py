@@ -13,6 +13,8 @@ import click
 if TYPE_CHECKING:
     from milepost.comparison import Plan, Progress, Trial
 
+_BAR_WIDTH, _LIVE_WIDTH = 40, 16  # beside a long name of an encoding there is less room
+
 
 class TrialProgress:
     """Shows trials as they run, and says what is kept when they are interrupted.
@@ -76,7 +78,7 @@ class TrialProgress:
 
     def _show_bar(self) -> None:
         if self._bar is None:
-            self._bar = _make_bar()
+            self._bar = _make_bar(_LIVE_WIDTH if self._live else _BAR_WIDTH)
             self._bar.start()
             self._task = self._bar.add_task(self._headline())
         self._bar.update(self._task, total=self._all_steps, description=self._headline())
@@ -161,13 +163,13 @@ class StageProgress:
         self._what = what
 
 
-def _make_bar() -> Any:
+def _make_bar(width: int = _BAR_WIDTH) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(width),
         TextColumn("{task.percentage:>3.0f}%"),
     )
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))

@@ -49,6 +49,11 @@ def print_plan(result: Mapping[str, Any], console: Console | None = None) -> Non
             f"About {duration(found['seconds'])} of training and {size(found['peak_memory_bytes'])} of memory at "
             "once, by a few steps of each encoding just now; measuring comes on top. Nothing was written.",
         )
+    if looks := document["spec"].get("looks"):
+        say(
+            console,
+            f"Seeds are then added until every verdict is decided, up to {looks[-1]}; they are not counted here.",
+        )
 
 
 def duration(seconds: float) -> str:

@@ -16,6 +16,10 @@ from milepost.reporting.schemas import read_schema
 from milepost.reporting.summary import clean
 
 SCHEMA_VERSION = 1
+_KINDS: dict[str, Any] = {
+    "object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
+    "null": type(None),
+}  # fmt: skip
 _MEASURED_ON = (
     "sha256",
     "tokenizer",
@@ -157,6 +161,7 @@ def _faults(result: Any) -> Iterator[str]:
         return
     parts: list[tuple[str, Any, dict[str, Any]]] = [("result", result, schema)]
     parts += [("spec", result.get("spec"), schema["$defs"]["spec"])]
+    parts += [("recommendation", result.get("recommendation"), schema["properties"]["recommendation"])]
     for name in ("trials", "comparisons", "degradations"):
         rows = result.get(name)
         kind = schema["$defs"][name.removesuffix("s")]
@@ -166,5 +171,12 @@ def _faults(result: Any) -> Iterator[str]:
     for where, part, kind in parts:
         if not isinstance(part, dict):
             yield f"{where} is no object"
-        elif lacking := [name for name in kind["required"] if name not in part]:
-            yield f"{where} has no {lacking[0]}"
+            continue
+        for name in kind["required"]:
+            if name not in part:
+                yield f"{where} has no {name}"
+        for name, wanted in kind["properties"].items():
+            types = wanted.get("type", [])
+            kinds = tuple(_KINDS[one] for one in ([types] if isinstance(types, str) else types))
+            if name in part and kinds and not isinstance(part[name], kinds):
+                yield f"{where} has a {name} of another kind"

@@ -112,6 +112,8 @@ def _notes(found: CompareSummary, ascii_only: bool) -> Iterator[str]:
     )
     yield "  ".join(words)
     yield f"against {against}; * the length that decides; margin {100 * found.spec['margin']:g} % of the {found.metric['title']}"
+    if tuning := found.document.get("tuning"):
+        yield f"settings chosen on the {tuning['part']} part: {'; '.join(_settings(tuning))}"
 
 
 def _metrics(found: CompareSummary, ascii_only: bool) -> Table:
@@ -122,6 +124,12 @@ def _metrics(found: CompareSummary, ascii_only: bool) -> Table:
         values = (number(found.value(name, length, metric["name"])) for metric in others)
         table.add_row(_name(name, ascii_only), *(styled(value, ascii_only) for value in values))
     return table
+
+
+def _settings(tuning: Mapping[str, Any]) -> Iterator[str]:
+    for name, setting in tuning["chosen"].items():
+        scale = f", initial scale × {setting['scale']:g}" if setting["scale"] != 1 else ""
+        yield f"{name} lr {setting['lr']:g}{scale}"
 
 
 def _costs(found: CompareSummary, ascii_only: bool) -> Table:
