@@ -64,6 +64,7 @@ def test_json_is_one_document_and_a_second_call_trains_nothing(
     assert again.returncode == 0, again.stderr
     result = json.loads(again.stdout)
     assert result == json.loads((done[0] / "run" / "result.json").read_text())
+    assert [[step for step, _ in trial["training_loss"]] for trial in result["trials"]] == [[1, 2, 3, 4]] * 2
     assert "2 of 2 trials are in run already" in again.stderr
     assert (done[0] / "page.html").exists()
 
