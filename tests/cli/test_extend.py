@@ -40,7 +40,9 @@ def test_the_result_is_said_and_the_folder_has_a_name_of_its_own(
     gpt2: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("gpt2", "--to", "40") == 0
-    text = capsys.readouterr().out
+    text, aside = capsys.readouterr()
+    assert "no method is best for every model" in aside
+    assert "--choose DATA" in aside
     assert "Extended 16 to 40 positions" in text
     assert "model.safetensors: table wpe.weight: 16 × 4 -> 40 × 4" in text
     assert "config.json: n_positions: 16 -> 40" in text
@@ -104,6 +106,14 @@ def test_a_new_finding_of_the_doctor_is_exit_one_and_the_folder_stays(
     assert run("gpt2", "--to", "40", "--out", "new") == 1
     assert "failed doctor: MP301 another number" in capsys.readouterr().out
     assert (gpt2.parent / "new").exists()
+
+
+@pytest.mark.parametrize("words", [("--method", "tile"), ("--method", "hierarchical(alpha=0.1)")])
+def test_a_method_that_was_named_is_not_commented_on(
+    words: tuple[str, ...], gpt2: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("gpt2", "--to", "40", *words) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_quiet_prints_nothing(gpt2: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -16,7 +17,15 @@ import torch
 import transformers
 
 from milepost.cli import main
-from milepost.errors import DataError, MilepostError, MissingExtra, ModelError, OptionError, UnknownName
+from milepost.errors import (
+    DataError,
+    FolderError,
+    MilepostError,
+    MissingExtra,
+    ModelError,
+    OptionError,
+    UnknownName,
+)
 from milepost.reporting import read_schema
 from milepost.tuning.choosing import CANDIDATES, choose
 
@@ -219,6 +228,89 @@ def test_documents_that_the_model_reads_already_are_too_few(periodic: Path, tmp_
     assert choose(periodic / "model", str(tmp_path), to=TO, candidates="tile")["data"]["longer"] == 3
 
 
+# --- what is kept between calls
+
+
+@pytest.fixture
+def applied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The methods that are applied and measured, in their order."""
+    from milepost.tuning import extension
+
+    names: list[str] = []
+    extend = extension.extend
+
+    def count(model: Any, **options: Any) -> Any:
+        names.append(str(options["method"].spec))
+        return extend(model, **options)
+
+    monkeypatch.setattr(extension, "extend", count)
+    return names
+
+
+def test_an_interrupted_choice_goes_on_with_what_is_not_measured_yet(
+    periodic: Path, tmp_path: Path, applied: list[str]
+) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what == "mean":
+            raise KeyboardInterrupt
+
+    options = {"documents": 4, "candidates": "tile,linear,mean"}
+    with pytest.raises(KeyboardInterrupt):
+        run(periodic, **options, cache=tmp_path / "kept", on_progress=interrupt)
+    assert applied == ["tile", "linear"]
+    resumed = run(periodic, **options, cache=tmp_path / "kept")
+    assert applied == ["tile", "linear", "mean"]
+    again = run(periodic, **options, cache=tmp_path / "kept")
+    assert applied == ["tile", "linear", "mean"]
+    assert resumed == again
+    assert without_times(again) == without_times(run(periodic, **options))
+    assert len(applied) == 6
+
+
+def test_what_is_kept_is_not_taken_for_another_question_or_model(
+    periodic: Path, tmp_path: Path, applied: list[str]
+) -> None:
+    kept = tmp_path / "kept"
+    first = run(periodic, candidates="tile", documents=4, cache=kept)
+    for options in ({"seed": 1}, {"to": 47}, {"documents": 5}, {"candidates": "tile,mean"}):
+        before = len(applied)
+        run(periodic, **({"candidates": "tile", "documents": 4, "cache": kept} | options))
+        assert len(applied) == before + 1, options
+    model = transformers.GPT2LMHeadModel.from_pretrained(periodic / "model")
+    with torch.no_grad():
+        model.transformer.wpe.weight[-1] += 1e-3
+    shutil.copytree(periodic, tmp_path / "other")
+    model.save_pretrained(tmp_path / "other" / "model")
+    other = run(tmp_path / "other", candidates="tile", documents=4, cache=kept)
+    assert len(applied) == 6
+    assert other["candidates"][0]["metrics"] != first["candidates"][0]["metrics"]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text[:-9], lambda text: text.replace("0.", "1.", 1), lambda _: "[]"]
+)
+def test_a_damaged_file_counts_as_absent(
+    damage: Callable[[str], str], periodic: Path, tmp_path: Path, applied: list[str]
+) -> None:
+    options = {"documents": 4, "candidates": "tile", "cache": tmp_path}
+    first = run(periodic, **options)
+    (file,) = tmp_path.iterdir()
+    text = file.read_text()
+    file.write_text(damage(text))
+    assert without_times(run(periodic, **options)) == without_times(first)
+    assert applied == ["tile", "tile"]
+    assert [one.name for one in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_cache_that_is_a_file_is_refused_before_anything_is_measured(
+    periodic: Path, tmp_path: Path, applied: list[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FolderError, match="MP107"):
+        run(periodic, candidates="tile", cache=tmp_path / "file")
+    assert applied == []
+
+
 def test_without_torch_the_extra_is_named(periodic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from milepost.tuning import choosing
 
@@ -247,7 +339,8 @@ def test_what_is_recommended_is_written_and_said(
     periodic: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = str(periodic / "texts")
-    assert command(periodic, "--choose", texts, "--candidates", FEW, "--out", "new") == 0
+    assert command(periodic, "--choose", texts, "--candidates", FEW, "--out", "new", "--cache", "kept") == 0
+    assert len(list((here / "kept").iterdir())) == 4
     shown = capsys.readouterr()
     text = " ".join(shown.out.split())
     assert text.startswith("tile has a lower loss past the old length than the model in overlapping windows")

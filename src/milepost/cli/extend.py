@@ -56,6 +56,11 @@ Exit codes: 0 written and proved; 1 a proof failed, or no method is better than 
 @click.option("--text-column", help="Name or index of the column of texts.")
 @click.option("--no-header", is_flag=True, help="The first row of the data names no columns.")
 @click.option("--seed", type=int, metavar="N", help="Of documents, masks and passages.  [default: 0]")
+@click.option(
+    "--cache",
+    metavar="DIR",
+    help="Keep what was measured there: the same command goes on after an interruption.",
+)
 @click.option("--device", help="A torch device to measure on.  [default: cpu]")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -77,6 +82,11 @@ def command(model: str, choose: str | None, as_json: bool, quiet: bool, **option
 
         result = extend(model, **options)
         _show(result, "extend", as_json=as_json, quiet=quiet)
+        if options["method"] is None and result["method"] == "hierarchical" and not quiet:
+            click.echo(
+                "hierarchical is the default, and no method is best for every model: --choose DATA measures them.",
+                err=True,
+            )
         return _exit_code(result)
     result = _choose(model, choose, measuring, options, quiet=quiet)
     _show(result, "choose", as_json=as_json, quiet=quiet)
@@ -85,7 +95,7 @@ def command(model: str, choose: str | None, as_json: bool, quiet: bool, **option
     return _exit_code(result["extension"]) if result["extension"] else 0
 
 
-_MEASURING = ("candidates", "documents", "objective", "text_column", "no_header", "seed", "device")
+_MEASURING = ("candidates", "documents", "objective", "text_column", "no_header", "seed", "cache", "device")
 
 
 def _refuse_measuring(measuring: dict[str, Any]) -> None:

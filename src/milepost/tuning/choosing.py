@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from milepost.tasks import TextSource
+    from milepost.tuning.cache import Cache
     from milepost.tuning.objectives import Subject
     from milepost.tuning.readings import Metric, Outcome, Reading, Text
 
@@ -58,6 +60,7 @@ def choose(
     device: str = "cpu",
     revision: str | None = None,
     tensor: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure methods of extension on documents, without training, and recommend one or none.
@@ -65,7 +68,7 @@ def choose(
     Every candidate is applied to the model in memory and asked the same of the same documents: of language models the loss by
     position, of embedding models which document a passage finds. They are held against the model as it is.
 
-    Guarantee: nothing is written, no code of the folder is run. The same arguments give the same numbers on the same machine.
+    Guarantee: nothing is written but in ``cache``, no code of the folder is run. The same arguments give the same numbers on the same machine.
     A method is recommended only where it is shown to be better by paired 95 % intervals over documents, corrected for the
     number of candidates, and not shown to be worse on inputs within the old length.
 
@@ -82,6 +85,8 @@ def choose(
         device: a torch device.
         revision: of a Hub id.
         tensor: the key of the table, where several could be meant.
+        cache: a folder, made where it is missing, in which the numbers of each candidate are kept: the same call again, after
+            an interruption or with further candidates, measures the model as it is and what is not there.
         on_progress: told what is done, and how many of how many readings are over (of 0, before they are counted).
 
     Returns:
@@ -89,7 +94,7 @@ def choose(
 
     Raises:
         DataError: MP110, fewer than three documents that are longer than the model. OptionError: MP105.
-        MissingExtra: MP106. ModelError: MP124, a model that cannot be measured. UnknownName: MP104. SpecError: MP103.
+        FolderError: MP107, a cache that cannot be written. MissingExtra: MP106. ModelError: MP124, a model that cannot be measured. UnknownName: MP104. SpecError: MP103.
         MilepostError: what ``milepost.tables.read`` raises.
 
     >>> import tempfile
@@ -111,6 +116,7 @@ def choose(
     methods, length = _build(candidates), _read_length(to)
     _refuse_numbers(documents, seed)
     from milepost.tasks import read_text
+    from milepost.tuning.cache import Cache, make_folder
     from milepost.tuning.loading import load_subject
     from milepost.tuning.readings import LossReading, PassageReading
 
@@ -120,15 +126,18 @@ def choose(
     subject = load_subject(model, objective=objective, revision=revision, tensor=tensor, device=device)
     say("counting tokens", 0, 0)
     texts, longer = _draw(subject, source.documents, length, documents, seed)
+    if cache is not None:
+        make_folder(Path(cache))  # before the minutes of measuring
     progress = _Progress(say, len(texts), len(methods) + 1)
     progress.begin("the model as it is")
     ask = PassageReading if subject.kind == "embedding" else LossReading
     reading = ask(subject, texts, seed=seed, tick=progress.tick)
     baseline = reading.baseline()
+    kept = Cache(None if cache is None else Path(cache), reading, baseline, to=length, tensor=tensor)
     measured = []
     for method in methods:
         progress.begin(str(method.spec))
-        measured.append(_measure(reading, method, length, tensor))
+        measured.append(_measure(reading, method, length, tensor, kept))
     return {
         "schema_version": SCHEMA_VERSION,
         "source": os.fspath(model),
@@ -261,24 +270,27 @@ def _draw(
 
 
 def _measure(
-    reading: Reading, method: Method, to: int, tensor: str | None
+    reading: Reading, method: Method, to: int, tensor: str | None, cache: Cache
 ) -> tuple[dict[str, Any], Outcome | None]:
     """One candidate: what it is, and what its reading gave where it could be applied."""
+    from milepost.tuning.cache import Measured
     from milepost.tuning.extension import extend
 
     facts: dict[str, Any] = {
         "method": str(method.spec), "keeps_old_rows": method.keeps_old_rows, "guarantee": method.guarantee,
     }  # fmt: skip
-    begin = time.monotonic()
-    try:
-        extended = _copy(reading.subject.model)
-        extend(extended, to=to, method=method, tensor=tensor)
-        outcome = reading.measure(extended)
-    except MilepostError as error:
-        why = f"{error.problem} ({error.got})"
-        return facts | {"status": "refused", "reason": why, "measured": None}, None
-    seconds = time.monotonic() - begin
-    return facts | {"status": "done", "reason": None, "measured": {"seconds": seconds}}, outcome
+    if (found := cache.read(str(method.spec))) is None:
+        begin = time.monotonic()
+        try:
+            extended = _copy(reading.subject.model)
+            extend(extended, to=to, method=method, tensor=tensor)
+            outcome = reading.measure(extended)
+        except MilepostError as error:
+            why = f"{error.problem} ({error.got})"
+            return facts | {"status": "refused", "reason": why, "measured": None}, None
+        found = Measured(outcome, time.monotonic() - begin)
+        cache.write(str(method.spec), found)
+    return facts | {"status": "done", "reason": None, "measured": {"seconds": found.seconds}}, found.outcome
 
 
 def _copy(model: PreTrainedModel) -> PreTrainedModel:

@@ -29,7 +29,8 @@ def prove_by_doctor(plan: Plan, folder: Path) -> list[Check]:
     if found := {place: text for place, text in new.items() if place not in old}:
         text = "; ".join(f"{code} {text}" for (code, _), text in found.items())
         return [Check(name, "failed", text)]
-    left = f"; {len(new)} that were there before" if new else ""
+    codes = ", ".join(sorted({code for code, _ in new}))
+    left = f"; there before, and still: {codes}" if new else ""
     return [Check(name, "passed", f"no new issue{left}")]
 
 

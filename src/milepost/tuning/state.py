@@ -68,7 +68,7 @@ class State:
         with durable(folder / STATE) as beside:
             # one entry: safetensors writes several in any order
             save_file(
-                tensors, beside, {"state": json.dumps({"progress": text, "sha256": _digest(text, tensors)})}
+                tensors, beside, {"state": json.dumps({"progress": text, "sha256": digest(text, tensors)})}
             )
 
     @classmethod
@@ -86,7 +86,7 @@ class State:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 written = json.loads((file.metadata() or {})["state"])
             text = written["progress"]
-            if written["sha256"] != _digest(text, tensors):
+            if written["sha256"] != digest(text, tensors):
                 raise ValueError("its hash is another")
             fields = json.loads(text)
         except (SafetensorError, OSError, ValueError, KeyError) as error:
@@ -99,9 +99,10 @@ class State:
         return cls(Progress(**fields), tensors)
 
 
-def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+def digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a text and of tensors with their names, types and shapes."""
     found = hashlib.sha256(text.encode())
     for name, one in sorted(tensors.items()):
         found.update(f"{name} {one.dtype} {tuple(one.shape)}".encode())
-        found.update(one.reshape(-1).view(torch.uint8).numpy().tobytes())
+        found.update(one.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
