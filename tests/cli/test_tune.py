@@ -59,13 +59,15 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 def test_a_gain_is_said_with_its_interval_and_ends_with_0(
     answer: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
     asked = answer()
     assert run("tune", "m", "d", "--rows", "all", "--steps", "7", "--no-header", "--save", "patch") == 0
     out, error = capsys.readouterr()
     assert "Tuning helped: loss at positions 512–2,047 went from 3.0000 to 2.5000" in out
     assert "-0.7500 to -0.2500" in out
-    assert "no change shown" in out
+    assert "not shown" in out
+    assert "…" not in out  # nothing is cut at 80 columns
+    assert "loss, nats a token" in out
     assert "40 steps (stopped early), best after 30" in out
     assert "written: run/patch.safetensors" in out
     assert "\x1b" not in out

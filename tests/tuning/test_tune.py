@@ -258,6 +258,17 @@ def test_a_folder_of_another_design_or_of_other_things_is_refused(
         tune(model, str(texts), recipe=quick, out=tmp_path / "other")
 
 
+@pytest.mark.parametrize("options", [{}, {"save": "patch"}, {"dry_run": True}])
+def test_a_run_folder_in_the_model_is_refused_before_training(
+    options: dict[str, Any], pair: Pair, texts: Path
+) -> None:
+    model = pair("causal-lm")[1]
+    before = sorted(model.rglob("*"))
+    with pytest.raises(FolderError, match="lies in the source"):
+        tune(model, str(texts), recipe=QUICK, out=model / "run", **options)
+    assert sorted(model.rglob("*")) == before
+
+
 def test_a_state_that_was_changed_is_refused(tmp_path: Path) -> None:
     State(Progress(step=3), {"rows": torch.ones(4, 2)}).write(tmp_path)
     found = State.read(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ _METRICS = {
 _VERDICTS = {
     "better": ("✓ better", "green"),
     "worse": ("✗ worse", "red"),
-    "undecided": ("no change shown", ""),
-    "too_few_documents": ("too few documents", ""),
+    "undecided": ("not shown", ""),
+    "too_few_documents": ("too few", ""),
 }
 
 
@@ -58,7 +59,7 @@ def print_tune(result: Mapping[str, Any], console: Console | None = None) -> Non
     _print_gains(document["gains"], console)
     say(
         console,
-        "Differences are paired over documents, with 95 % intervals; verdicts below the first line are corrected for their number.",
+        "n documents; differences are paired over them, with 95 % intervals; verdicts below the first line are corrected for their number.",
     )
     for name in document["saved"]:
         say(console, f"written: {document['output']}/{name}")
@@ -83,21 +84,24 @@ def tune_headline(document: Mapping[str, Any]) -> str:
 
 
 def _print_gains(gains: list[Mapping[str, Any]], console: Console) -> None:
+    """One table a metric, narrow enough for 80 columns."""
     ascii_only = console.options.ascii_only
-    table = make_table(ascii_only, "", ("positions", "n", "before", "after", "change", "95 %", "verdict"))
-    for gain in gains:
-        word, colour = _VERDICTS[gain["verdict"]]
-        cells = (
-            _METRICS[gain["metric"]],
-            _range(*gain["positions"]),
-            str(gain["documents"]),
-            f"{gain['before']:.4f}",
-            f"{gain['after']:.4f}",
-            f"{gain['difference']:+.4f}",
-            "–" if gain["low"] is None else f"{gain['low']:+.4f} to {gain['high']:+.4f}",
-        )
-        table.add_row(*(styled(cell, ascii_only) for cell in cells), styled(word, ascii_only, colour))
-    console.print(table)
+    for metric, group in itertools.groupby(gains, lambda gain: gain["metric"]):
+        say(console, _METRICS[metric])
+        table = make_table(ascii_only, "positions", ("n", "before", "after", "change", "95 %", "change is"))
+        for gain in group:
+            word, colour = _VERDICTS[gain["verdict"]]
+            cells = (
+                _range(*gain["positions"]),
+                str(gain["documents"]),
+                f"{gain['before']:.4f}",
+                f"{gain['after']:.4f}",
+                f"{gain['difference']:+.4f}",
+                "–" if gain["low"] is None else f"{gain['low']:+.4f} to {gain['high']:+.4f}",
+            )
+            table.add_row(*(styled(cell, ascii_only) for cell in cells), styled(word, ascii_only, colour))
+        console.print(table)
+        say(console, "")
 
 
 def print_patch(result: Mapping[str, Any], console: Console | None = None) -> None:

@@ -15,6 +15,7 @@ import torch
 from milepost import __version__
 from milepost.errors import FolderError, OptionError
 from milepost.extension import build_method
+from milepost.extension.plan import refuse_place
 from milepost.files import durable
 from milepost.tables import decode, encode, parse_json
 from milepost.tuning.gains import Gauge, measure_gains
@@ -92,6 +93,8 @@ def tune(
         "design": dict(job.identity), "documents": job.split.counts(), "milepost_version": __version__,
     }  # fmt: skip
     _check_folder(folder, job.identity)
+    if not (folder / _MODEL).exists():
+        refuse_place(folder / _MODEL, job.source)  # before the minutes of training
     if dry_run:
         return head
     _write(folder / _DESIGN, job.identity)
