@@ -168,7 +168,9 @@ def compare(
         if not plan.jobs or dry_run:
             return dict(plan.failures)
         folder.check_environment(here)
-        refuse_small_disk(folder.path / "trials", needed_bytes(plan.jobs, folder, sizes, at_once))
+        refuse_small_disk(
+            folder.path / "trials", needed_bytes(plan.jobs, folder, sizes, at_once * spread.batch_seeds)
+        )
         try:
             folder.begin(design, here)
             failures = _run(
@@ -181,7 +183,7 @@ def compare(
                 checkpoint_seconds=checkpoint_seconds,
             )
         except DiskFull as error:
-            left = needed_bytes(plan_for(sweep).jobs, folder, sizes, at_once)
+            left = needed_bytes(plan_for(sweep).jobs, folder, sizes, at_once * spread.batch_seeds)
             got = f"{error.got}; what is left needs about {left:,} bytes"
             raise DiskFull(error.problem, got=got, fix=error.fix) from error
         tried.update(job.trial for job in plan.jobs)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from milepost.cli.spread import leading, read_scale
+from milepost.comparison import Scale
+from milepost.errors import OptionError
+
+OPTIONS: dict[str, Any] = {
+    "batch_seeds": 1,
+    "distributed": "ddp",
+    "processes_per_trial": 1,
+    "ray": None,
+    "gpus_per_trial": 0.0,
+    "workers": 4,
+}
+
+
+def test_options_of_scale_are_taken_out_of_the_others() -> None:
+    options = OPTIONS | {"batch_seeds": 3}
+    assert read_scale(options) == Scale(batch_seeds=3)
+    assert options == {"workers": 4}
+
+
+def test_under_torchrun_its_processes_share_one_trial_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    options = OPTIONS | {"distributed": "fsdp2"}
+    assert read_scale(options) == Scale(distributed="fsdp2", processes_per_trial=3)
+    assert options == {"workers": 1}
+    with pytest.raises(OptionError):
+        read_scale(OPTIONS | {"batch_seeds": 3})
+
+
+@pytest.mark.parametrize(("rank", "leads", "done"), [("0", True, "dismiss"), ("1", False, "serve")])
+def test_the_first_process_of_torchrun_leads_and_the_others_train_along(
+    rank: str, leads: bool, done: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setenv("RANK", rank)
+    for name in ("dismiss", "serve"):
+        monkeypatch.setattr(f"milepost.comparison.distributed.{name}", lambda name=name: called.append(name))
+    with leading() as first:
+        assert first is leads
+    assert called == [done]
+
+
+def test_the_others_are_sent_home_when_the_first_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr("milepost.comparison.distributed.dismiss", lambda: called.append("dismiss"))
+    with pytest.raises(KeyboardInterrupt), leading():
+        raise KeyboardInterrupt
+    assert called == ["dismiss"]
+
+
+def test_without_torchrun_there_is_one_process() -> None:
+    with leading() as first:
+        assert first
