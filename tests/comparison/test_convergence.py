@@ -42,7 +42,14 @@ def test_a_loss_on_the_plateau_of_frequencies_has_not_converged() -> None:
     runs = [noisy(np.full(600, FLOOR), 0.05, seed) for seed in range(100)]
     assert 20 < sum(losses[-60:].mean() < FLOOR for losses in runs) < 80
     assert sum(has_converged(losses, FLOOR) for losses in runs) <= 2
-    assert has_converged(runs[0] - 0.1, FLOOR)
+    assert has_converged(runs[0] - 0.2, FLOOR)
+
+
+def test_a_masked_model_that_counts_its_neighbours_and_ignores_their_order_is_on_the_plateau() -> None:
+    """Losses as a learned table and no encoding have them on Shakespeare; rotary is at 1.95 after as many steps."""
+    floor = 3.068
+    for level, converged in ((2.98, False), (1.95, True)):
+        assert has_converged(noisy(np.full(600, level), 0.03, 0), floor) is converged
 
 
 def test_a_task_that_is_solved_may_go_on_towards_zero() -> None:

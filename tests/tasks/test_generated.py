@@ -196,8 +196,8 @@ def test_an_exact_match_is_what_greedy_decoding_gives() -> None:
 
 
 def test_the_floor_is_the_entropy_of_answers_alone() -> None:
-    assert make("parity").floor() == pytest.approx(0.95 * np.log(2) / 2, rel=1e-3)
-    assert make("copy").floor() == pytest.approx(0.95 * np.log(50) * 8 / 9, rel=0.02)
+    assert make("parity").floor() == pytest.approx(np.log(2) / 2, rel=1e-3)
+    assert make("copy").floor() == pytest.approx(np.log(50) * 8 / 9, rel=0.02)
     assert make("sorting").floor() < make("copy").floor()
 
 
@@ -213,7 +213,7 @@ def test_a_small_model_learns_in_a_few_dozen_steps() -> None:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    assert np.mean(losses[-10:]) < 0.75 * task.floor() < np.mean(losses[:10])
+    assert np.mean(losses[-10:]) < 0.7 * task.floor() < np.mean(losses[:10])
 
 
 def test_the_loss_is_of_answers_alone() -> None:

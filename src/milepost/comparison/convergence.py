@@ -9,6 +9,7 @@ import numpy as np
 
 _FALL = 0.05  # of the loss: what still falls by more over the last tenth of the steps had not settled
 _LITTLE = 0.01  # of the floor: a task that is nearly solved may go on towards zero
+_LEARNT = 0.05  # of the floor: what is less below it may be a plateau, where words are counted and their order ignored
 _ERRORS = 3.0  # standard errors that the noise of the steps explains
 
 
@@ -17,8 +18,9 @@ def has_converged(losses: Sequence[float], floor: float) -> bool:
 
     It had not settled where the mean of the last tenth of the steps is lower than that of the tenth before by more than
     5 %, by more than a hundredth of the floor, and by more than three standard errors of that difference. It is below
-    the floor where the mean of the last tenth is, by more than three standard errors. Batches are drawn independently,
-    so the noise of a step is that of its batch: it is read from second differences, which a steady fall does not enter.
+    the floor where the mean of the last tenth is, by more than 5 % of the floor and by more than three standard errors.
+    Batches are drawn independently, so the noise of a step is that of its batch: it is read from second differences,
+    which a steady fall does not enter.
 
     Args:
         losses: training loss of each step, finite. Of fewer than four steps no noise is known, and none is assumed.
@@ -37,7 +39,7 @@ def has_converged(losses: Sequence[float], floor: float) -> bool:
     before = values[-2 * tenth : -tenth].mean() if len(values) > tenth else last
     error = _noise(values[-max(2 * tenth, 10) :]) / math.sqrt(tenth)
     steep = max(_FALL * before, _LITTLE * floor, _ERRORS * math.sqrt(2) * error)
-    return bool(before - last <= steep and floor - last > _ERRORS * error)
+    return bool(before - last <= steep and floor - last > max(_LEARNT * floor, _ERRORS * error))
 
 
 def _noise(values: np.ndarray) -> float:
