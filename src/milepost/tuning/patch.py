@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from milepost import __version__
-from milepost.errors import DataError, OptionError, PatchRefused
+from milepost.errors import DataError, NoTable, OptionError, PatchRefused
 from milepost.extension.plan import refuse_place
 from milepost.extension.proofs import Check
 from milepost.extension.source import Source, find_source
@@ -83,7 +84,10 @@ class Patch:
         Raises:
             DataError: MP110, no patch. UnsafeFile: MP130, a malformed file.
         """
-        found = read(path, tensor=_ROWS, first_row=0) if Path(path).suffix == ".safetensors" else None
+        found = None
+        if Path(path).suffix == ".safetensors":
+            with contextlib.suppress(NoTable):
+                found = read(path, tensor=_ROWS, first_row=0)
         if found is None or found.metadata.get("format") != _FORMAT:
             raise DataError(
                 "this is no table patch",
