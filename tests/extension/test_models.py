@@ -15,6 +15,7 @@ pytest.importorskip("transformers")
 sys.path.insert(0, str(Path(__file__).parent))  # the models are a module beside the tests
 from tiny_models import IMAGES, TEXT, write
 
+from milepost.extension.target import RULED
 from milepost.tables import read
 from milepost.tuning.extension import extend
 from milepost.tuning.reload import measure
@@ -129,6 +130,30 @@ def test_every_method_writes_what_its_guarantee_says(
     seen = proved(old, new, result, "text")
     assert seen["reload"] == seen["forward"] == "passed"
     assert seen["old_outputs"] == ("passed" if same else "not_applicable")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shards", [False, True], ids=["one file", "three shards"])
+@pytest.mark.parametrize("kind", TEXT)
+def test_all_proofs_hold_for_every_method_on_every_family(
+    kind: str, shards: bool, models: Path, tmp_path: Path
+) -> None:
+    old = model_of(models, kind, shards=shards)
+    assert len(list(old.glob("*.safetensors"))) >= (3 if shards else 1)
+    _, to, tensor = TEXT[kind]
+    rules = ["group", "recur"] if kind in RULED else []
+    role = next(table.role for table in read(old).tables if tensor in (None, table.key))
+    role = "decoder" if kind == "whisper" else role
+    for method in [*METHODS, *rules, "crop"]:
+        new = tmp_path / method
+        result = extend(old, to=12 if method == "crop" else to, method=method, out=new, tensor=tensor)
+        assert set(statuses(result["checks"]).values()) <= {"passed", "not_applicable"}, method
+        seen = proved(old, new, result, role)
+        assert seen.pop("reload") == "passed", method
+        if kind == "nystromformer":  # its class runs on one length alone
+            continue
+        same = "passed" if result["keeps_old_rows"] else "not_applicable"
+        assert seen == {"old_outputs": same, "forward": "passed"}, method
 
 
 def test_the_comparison_of_outputs_can_fail(models: Path, tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ def _compare(old: Any, new: Any, task: dict[str, Any]) -> list[dict[str, str]]:
     within = min(task["old"], task["new"]) if isinstance(task["old"], int) else task["old"]
     full = task["new"]
     try:
+        if (
+            within != task["old"]
+        ):  # where the old model stops short of its own limit, a shorter one does of its
+            _outputs(old, _inputs(old, task["old"], task["role"]))
         before = _outputs(old, _inputs(old, within, task["role"]))
     except Exception as error:  # a model may want inputs that nobody can guess
         try:
