@@ -131,3 +131,12 @@ def test_an_interruption_says_what_is_kept_and_the_next_call_continues(tmp_path:
     again = milepost(*words, "--quiet", cwd=tmp_path)
     assert again.returncode == 0
     assert len(list(tmp_path.rglob("trial.json"))) == 2
+
+
+def test_the_help_names_every_task(capsys: pytest.CaptureFixture[str]) -> None:
+    from milepost.tasks import TASKS
+
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(name in told for name in TASKS)

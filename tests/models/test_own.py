@@ -109,6 +109,16 @@ def test_weights_are_kept_and_so_is_the_table_for_learned(tmp_path: Path) -> Non
     assert not torch.equal(rotary(**tokens).logits, stock(**tokens).logits)
 
 
+def test_a_new_output_on_trained_weights_is_no_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    transformers.BertForMaskedLM(CONFIGS["bert"]).save_pretrained(tmp_path)
+    capfd.readouterr()
+    asked = shape_for("classify", vocabulary_size=50)
+    build_own(str(tmp_path), "classify", asked, encoding="learned", seed=0, weights=True)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_identity_is_that_of_the_files(tmp_path: Path) -> None:
     transformers.BertModel(CONFIGS["bert"]).save_pretrained(tmp_path)
     found = describe_own(str(tmp_path), weights=False)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from milepost.errors import DataError
-from milepost.tasks.parts import hash_data, hash_text, make_parts, refuse_few, split_documents
+from milepost.tasks.parts import Parts, hash_data, hash_text, make_parts, refuse_few, split_documents
 
 TEXTS = [f"text {number}" for number in range(200)]
 
@@ -58,3 +58,13 @@ def test_the_identity_covers_all_that_was_given() -> None:
         hash_data("a", {}, "c"),
     }
     assert len(found) == 5
+
+
+def test_a_lone_document_that_is_cut_is_not_tested_on_whole() -> None:
+    def cut(documents: list[str]) -> Parts[str]:
+        return Parts((documents[0][:8],), (documents[0][8:9],), (documents[0][9:],))
+
+    for given in ({"test": ["a lone text"]}, {"validation": ["a lone text"]}):
+        with pytest.raises(DataError, match="share documents"):
+            make_parts(["a lone text"], given, hash_text, len, few=cut)
+    assert make_parts(["a lone text"], {"test": ["another"]}, hash_text, len, few=cut).test == ("another",)

@@ -11,6 +11,10 @@ _TOKENIZER = (
     "char, byte, a tokenizer.json, a model folder, a SentencePiece model, train:bpe:8000.  "
     "[default: char, or that of --model]"
 )
+_TASK = (
+    "What the models are asked to do: causal-lm, masked-lm, classify, tag, forecast, images, "
+    "copy, reverse, addition, parity, sorting, needle."
+)
 _PRESETS: dict[str, dict[str, int]] = {
     "quick": {"layers": 2, "dim": 64, "heads": 8, "steps": 600, "batch": 32, "seeds": 3},
     "standard": {"layers": 4, "dim": 128, "heads": 8, "steps": 2_000, "batch": 32, "seeds": 5},
@@ -24,6 +28,8 @@ _TRAINING_OPTIONS = ("steps", "batch", "lr", "dtype", "compile")
 _EPILOG = """\b
 Examples:
   milepost compare
+  milepost compare sms.tsv --task classify --no-header --label-column 0 --text-column 1
+  milepost compare ETTh1.csv --task forecast --encodings learned,rotary,none
   milepost compare my-texts/ --encodings learned,rotary,alibi --train-length 128 --lengths 128,256,512
   milepost compare --encodings "learned,learned(past=clamp),rotary(theta=500)" --seeds 5
 """
@@ -31,7 +37,7 @@ Examples:
 
 @click.command("compare", epilog=_EPILOG)
 @click.argument("data", required=False)
-@click.option("--task", default="causal-lm", show_default=True, help="What the models are asked to do.")
+@click.option("--task", default="causal-lm", show_default=True, help=_TASK)
 @click.option(
     "--encodings",
     default="learned,sinusoidal,rotary,alibi,t5,none",
@@ -40,7 +46,9 @@ Examples:
 )
 @click.option("--baseline", help="The encoding the others are held against.  [default: learned]")
 @click.option(
-    "--train-length", type=int, help="Tokens of a training input, or pixels.  [default: the task's]"
+    "--train-length",
+    type=int,
+    help="Length of a training input: tokens, symbols, patches of a series, pixels of a side.  [default: the task's]",
 )
 @click.option("--lengths", help="Lengths to measure, in the same unit.  [default: the task's]")
 @click.option("--seeds", help="How many seeds, or which: 0,1,5.  [default: 3]")
@@ -72,7 +80,9 @@ Examples:
 @click.option("--max-parameters", type=int, help="Most parameters that an encoding may add.")
 @click.option("--until", help="decided: add seeds until every verdict is.")
 @click.option("--max-seeds", default=20, show_default=True, help="Most seeds of --until.")
-@click.option("--margin", default=0.01, show_default=True, help="Share of the loss that does not matter.")
+@click.option(
+    "--margin", default=0.01, show_default=True, help="Share of the baseline's value that does not matter."
+)
 @click.option("--workers", type=int, help="Processes at once, one thread each.  [default: processors]")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")
 @click.option("--dtype", default="float32", show_default=True, help="Of products in training: or bf16.")
@@ -131,14 +141,17 @@ def _compare(
 ) -> int:
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training, compare
-    from milepost.tasks import Options
+    from milepost.comparison.refusals import choose_tokenizer
+    from milepost.tasks import Options, find_task
 
     if log:
         from milepost.reporting import check_log
 
         check_log(log)
     own, weights = options.pop("own") or "", options.pop("weights")
-    options["tokenizer"] = options["tokenizer"] or own or "char"
+    options["tokenizer"] = options["tokenizer"] or choose_tokenizer(
+        own, reads_text=find_task(options["task"]).reads_text
+    )
     preset = _PRESETS[options.pop("preset") or "quick"]
     options |= {name: value for name, value in preset.items() if options[name] is None}
     # nothing runs in a dry run, so there is no progress to tell of

@@ -21,6 +21,11 @@ from milepost.comparison.design import (
 )
 from milepost.comparison.folder import RunFolder, environment
 from milepost.comparison.planning import build_plan, needed_bytes
+from milepost.comparison.refusals import (
+    choose_tokenizer,
+    refuse_missing_device,
+    refuse_strange_tokenizer,
+)
 from milepost.comparison.request import Purpose, Sweep, read_baseline, read_until
 from milepost.comparison.result import build_result, is_decided, read_values
 from milepost.comparison.runner import Job, Plan, Progress, run_jobs
@@ -114,7 +119,7 @@ def compare(
         TrialFailed: MP140, when no worker can be started. MissingExtra: MP106, without Ray where it is asked for.
     """
     kind = find_task(task)
-    data, trained = data or kind.source, train_length or kind.train_length
+    data, trained = data or kind.source, kind.train_length if train_length is None else train_length
     names = read_encodings(encodings)
     base = read_baseline(baseline, names)
     wanted_seeds = read_seeds(seeds)
@@ -131,7 +136,11 @@ def compare(
     if workers is not None and workers < 1:
         raise OptionError("at least one worker is needed", got=str(workers), fix="--workers 1 or more")
     size = read_model(model or Model())
-    said = options or Options(tokenizer=size.folder or "char")
+    said = options or Options(tokenizer=choose_tokenizer(size.folder, reads_text=kind.reads_text))
+    if size.weights and kind.reads_text:
+        refuse_strange_tokenizer(said.tokenizer, size.folder)
+    if scale is None or scale.ray is None:
+        refuse_missing_device(device)
     content = kind.open(data, said)
     content.check_lengths(trained, wanted_lengths)
     design = Design(task, data, content.sha256, trained, said, size, recipe)

@@ -17,6 +17,7 @@ from milepost.encodings import canonical
 from milepost.errors import OptionError, SwapRefused, UnsafeFile
 from milepost.models.families import find_family
 from milepost.models.forecaster import Forecaster
+from milepost.models.quiet import quietly
 from milepost.models.scratch import Shape, put_encoding
 from milepost.models.swapping import swap
 from milepost.spec import Spec
@@ -109,7 +110,7 @@ def build_own(
         _resize(config, shape, family)
     config.num_labels = max(shape.labels, 1)
     auto = getattr(transformers, _CLASSES[kind])
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), quietly():
         torch.manual_seed(seed)
         try:
             if weights:

@@ -30,6 +30,7 @@ class CausalLM(Task):
     evaluate_by: str = "blocks"
 
     name: ClassVar[str] = "causal-lm"
+    reads_text = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("loss", "loss", "nats per token"),
         Metric("perplexity", "perplexity"),

@@ -69,6 +69,7 @@ class Classify(Task):
     sha256: str
 
     name: ClassVar[str] = "classify"
+    reads_text = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("macro_f1", "macro-F1", higher_is_better=True),
         Metric("accuracy", "accuracy", higher_is_better=True),

@@ -40,6 +40,7 @@ class MaskedLM(Task):
     evaluate_by: str = "blocks"
 
     name: ClassVar[str] = "masked-lm"
+    reads_text = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("loss", "loss", "nats per masked token"),
         Metric("perplexity", "perplexity"),

@@ -115,7 +115,9 @@ def make_parts(
         elif given:
             parts = Parts(parts.train, tuple(given["validation"]), parts.test, parts.repeated)
     if given:
-        check_apart(parts, identify)
+        # before it is cut: a lone document has no whole copy in its parts
+        whole = (tuple(given.get(part, ())) for part in ("validation", "test"))
+        check_apart(Parts(tuple(documents), *whole), identify)
     return parts
 
 
@@ -127,7 +129,7 @@ def refuse_few(documents: Sequence[Document]) -> NoReturn:
     """
     raise DataError(
         "there are too few documents to hold some out",
-        got=f"{len(documents)}, the same ones counted again",
+        got=f"{len(documents)} with all copies",
         fix=f"give {FEWEST_TO_HOLD_OUT} different ones or more, or both parts: --validation DATA --test DATA",
     )
 

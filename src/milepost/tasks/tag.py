@@ -48,6 +48,7 @@ class Tag(Task):
     sha256: str
 
     name: ClassVar[str] = "tag"
+    reads_text = True
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("f1", "F1", higher_is_better=True),
         Metric("accuracy", "accuracy", higher_is_better=True),

@@ -135,6 +135,7 @@ class Task(abc.ABC):
         source: data by default.
         train_length: of a training input by default.
         lengths: measured by default.
+        reads_text: whether the data is text that a tokenizer cuts.
     """
 
     name: ClassVar[str]
@@ -144,6 +145,7 @@ class Task(abc.ABC):
     source: ClassVar[str] = "builtin:python-docs"
     train_length: ClassVar[int] = 32
     lengths: ClassVar[tuple[int, ...]] = (16, 32, 48, 64, 128)
+    reads_text: ClassVar[bool] = False
     head: Head
     sha256: str
 

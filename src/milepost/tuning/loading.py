@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,10 +12,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
-from transformers.utils import logging
 
 from milepost.errors import ModelError, OptionError, UnknownName
 from milepost.extension.source import Source, find_source
+from milepost.models.quiet import quietly
 from milepost.tables import parse_json, read
 from milepost.tuning.objectives import KINDS, POOLINGS, Subject
 
@@ -80,7 +79,7 @@ def load_subject(
             got=f"{table.key!a} is a table of patches",
             fix="choose a method with --method",
         )
-    with _quietly():
+    with quietly():
         config = _try("configuration", transformers.AutoConfig.from_pretrained, source)
         if config.is_encoder_decoder:
             raise ModelError(
@@ -219,17 +218,3 @@ def _try(what: str, load: Callable[..., _T], source: Source) -> _T:
             got=ascii(f"{type(error).__name__}: {lines[0]}")[:200],
             fix="load the model with transformers, and save it whole again, tokenizer included",
         ) from None
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """No bars and no advice of transformers; what it warns of is checked here."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

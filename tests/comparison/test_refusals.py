@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from milepost.comparison import Model, compare
+from milepost.comparison.refusals import (
+    choose_tokenizer,
+    refuse_missing_device,
+    refuse_strange_tokenizer,
+)
+from milepost.errors import OptionError
+from milepost.tasks import TASKS, find_task
+
+
+@pytest.mark.parametrize("device", ["nope", "cuda:99", "hpu"])
+def test_a_device_that_is_not_there_is_an_error_before_anything_is_trained(device: str) -> None:
+    with pytest.raises(OptionError, match="torch cannot use this device") as caught:
+        compare(encodings="none", device=device, model=Model(layers=1, dim=16, heads=2))
+    assert device in caught.value.got
+    refuse_missing_device("cpu")
+
+
+def test_a_training_length_of_zero_is_not_the_default() -> None:
+    with pytest.raises(OptionError, match="length must be at least 1"):
+        compare(train_length=0)
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "byte", "train:bpe:100"])
+def test_weights_are_not_trained_on_the_ids_of_another_tokenizer(tokenizer: str) -> None:
+    with pytest.raises(OptionError, match="another tokenizer"):
+        refuse_strange_tokenizer(tokenizer, "folder")
+    refuse_strange_tokenizer("folder", "folder")
+
+
+def test_only_tasks_on_text_take_the_tokenizer_of_a_model() -> None:
+    chosen = {name: choose_tokenizer("folder", reads_text=find_task(name).reads_text) for name in TASKS}
+    assert {name for name, tokenizer in chosen.items() if tokenizer == "folder"} == {
+        "causal-lm",
+        "masked-lm",
+        "classify",
+        "tag",
+    }
