@@ -291,6 +291,15 @@ def test_an_encoding_without_a_verdict_that_lies_behind_is_said_to_be_left_out()
     assert any("Longer training: alibi had not converged." in line for line in answer["would_change"])
 
 
+def test_a_difference_that_is_the_same_in_every_seed_is_said_to_have_no_test():
+    answer = recommend(sweep({"learned": [2.0, 2.0, 2.0], "none": [1.0, 1.0, 1.0]}))
+    assert answer["encoding"] is None
+    assert any(
+        "+1, the same in every seed (without a spread there is no test)" in line for line in answer["because"]
+    )
+    assert not any("the same in every seed" in line for line in recommend(sweep(REAL))["because"])
+
+
 def test_an_unconverged_sweep_has_no_verdict():
     answer = recommend([{**t, "converged": False} for t in sweep(REAL)])
     assert answer["encoding"] is None

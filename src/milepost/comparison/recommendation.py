@@ -181,6 +181,8 @@ def _explain_rank(standing: _Standing) -> list[str]:
         numbers = f"{d.mean:+.3g}"
         if not math.isnan(d.p):
             numbers += f" [{d.low:+.3g}, {d.high:+.3g}], p = {p:.2g}, {of}"
+        elif d.sd == 0:
+            numbers += ", the same in every seed (without a spread there is no test)"
         word = words.get(verdict, "too few common seeds")
         lines.append(f"{pair.encoding} against {standing.best}: {numbers}, {d.n} seeds: {word}.")
     return lines

@@ -116,8 +116,8 @@ def make_parts(
             parts = Parts(parts.train, tuple(given["validation"]), parts.test, parts.repeated)
     if given:
         # before it is cut: a lone document has no whole copy in its parts
-        whole = (tuple(given.get(part, ())) for part in ("validation", "test"))
-        check_apart(Parts(tuple(documents), *whole), identify)
+        validation, test = (tuple(given.get(part, ())) for part in ("validation", "test"))
+        check_apart(Parts(tuple(documents), validation, test), identify)
     return parts
 
 
