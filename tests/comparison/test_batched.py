@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from milepost.comparison import Model, Scale, Training, compare
 from milepost.comparison.batched import CannotBatch, train_together
 from milepost.comparison.checkpoint import Checkpoints, Stopped
 from milepost.comparison.design import ENCODINGS, Design, Trial
-from milepost.comparison.runner import Job
+from milepost.comparison.folder import RunFolder
+from milepost.comparison.runner import Job, Progress, run_jobs
 from milepost.comparison.scale import gather_seeds
 from milepost.comparison.training import Trained, train
 from milepost.errors import MilepostError, OptionError
@@ -249,3 +252,31 @@ def test_designs_that_cannot_be_spread_so_are_refused(task: CausalLM) -> None:
         Scale(batch_seeds=2).check(trial.design)
     with pytest.raises(OptionError, match="batch 4, 3 processes"):
         Scale(processes_per_trial=3).check(trial.design)
+
+
+@pytest.mark.slow
+@pytest.mark.crash
+def test_a_batch_whose_process_is_killed_goes_on_to_the_same_bits(task: CausalLM, tmp_path: Path) -> None:
+    trials = trials_of(task, "rotary", seeds=2, steps=400)
+    jobs = [job for batch in gather_seeds([Job(trial, (8,)) for trial in trials], 2) for job in batch]
+    killed: list[int] = []
+
+    def kill(progress: Progress) -> None:
+        if progress.steps > 100 and not progress.finished and not killed:
+            (child,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            killed.append(int(child))
+            os.kill(int(child), signal.SIGKILL)
+
+    options: dict[str, Any] = {"workers": 1, "device": "cpu", "scale": Scale(batch_seeds=2)}
+    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
+    assert run_jobs(jobs, whole.path, on_progress=lambda _: None, **options) == {}
+    assert run_jobs(jobs, broken.path, on_progress=kill, checkpoint_seconds=0.2, **options) == {}
+    assert killed
+    events = [entry["event"] for entry in broken.journal.read().entries]
+    assert events.count("resumed") == 2
+    for trial in trials:
+        records = [folder.read_record(trial) for folder in (whole, broken)]
+        assert records[0] is not None
+        assert records[1] is not None
+        assert records[0]["weights_sha256"] == records[1]["weights_sha256"]
+        assert whole.read_measured(trial, 8) == broken.read_measured(trial, 8)

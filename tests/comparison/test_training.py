@@ -114,6 +114,9 @@ def test_an_unknown_dtype_is_refused() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit:DeprecationWarning"
+)  # torch's own, as its compiler is imported
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile wants a C++ compiler")
 @pytest.mark.parametrize("encoding", ["learned", "rotary", "alibi", "t5"])
 def test_a_compiled_model_has_losses_near_those_of_one_that_is_not(task: CausalLM, encoding: str) -> None:
