@@ -92,6 +92,7 @@ def test_the_command_in_the_result_makes_the_same_design(
         (["compare", "--log", "tensorbord:logs"], 2, "did you mean tensorboard?"),
         (["compair"], 2, "did you mean compare?"),
         (["compare", "nowhere.txt"], 3, "[MP110]"),
+        (["compare", "--model", "mine", "--dim", "32"], 2, "brings its sizes"),
     ],
 )
 def test_bad_input_is_three_lines_and_the_right_exit_code(

@@ -152,6 +152,8 @@ def _compare(
     options["tokenizer"] = options["tokenizer"] or choose_tokenizer(
         own, reads_text=find_task(options["task"]).reads_text
     )
+    if own:
+        _refuse_sizes(options)
     preset = _PRESETS[options.pop("preset") or "quick"]
     options |= {name: value for name, value in preset.items() if options[name] is None}
     # nothing runs in a dry run, so there is no progress to tell of
@@ -179,6 +181,20 @@ def _compare(
 
         write_logs({"": result}, log)
     return 1 if any(trial["status"] != "done" for trial in result["trials"]) else 0
+
+
+def _refuse_sizes(options: dict[str, Any]) -> None:
+    """A model of the user's own brings its sizes: others beside it would have to be ignored."""
+    from milepost.errors import OptionError
+
+    asked = [name for name in ("layers", "dim", "heads", "init_std") if options[name]]
+    if asked:
+        named = ", ".join(f"--{name.replace('_', '-')} {options[name]:g}" for name in asked)
+        raise OptionError(
+            "a model of your own brings its sizes",
+            got=named,
+            fix="leave them out, or change the config.json of --model",
+        )
 
 
 def _read_seeds(text: str) -> int | list[int]:

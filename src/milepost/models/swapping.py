@@ -188,7 +188,9 @@ def _write_config(
     """A copy of a model's config that says what was swapped in."""
     config = copy.deepcopy(model.config)
     config.__class__ = swapped_class(type(config))
-    config.__dict__.pop("model_type", None)  # a config that was read has one of its own before that of its class
+    config.__dict__.pop(
+        "model_type", None
+    )  # a config that was read has one of its own before that of its class
     config._attn_implementation_internal = implementation
     parts = [{"max_len": shape.max_len, "embedding_rms": shape.embedding_rms} for shape in geometries]
     record = {"version": milepost.__version__, "encoding": spec, "positions": positions, "parts": parts}
