@@ -1,3 +1,4 @@
+import re
 from itertools import pairwise
 
 import pytest
@@ -45,3 +46,15 @@ def test_the_summary_averages_what_finished_and_nothing_else(result):
     assert summary.curve("learned")[0] == pytest.approx(
         sum(t["loss_by_position"][0] for t in result["trials"] if t["encoding"] == "learned") / 3
     )
+
+
+def test_names_stay_on_the_page_where_one_length_was_measured(result):
+    document = result | {"spec": result["spec"] | {"lengths": [32]}}
+    [drawing, *_] = figures.value_by_length(CompareSummary.from_result(document))
+    width = float(re.search(r'viewBox="0 0 ([\d.]+) ', drawing.svg)[1])
+    named = [
+        float(x)
+        for x, word in re.findall(r'<text[^>]*?x="([\d.]+)"[^>]*>([^<]*)</text>', drawing.svg)
+        if word in document["spec"]["encodings"]
+    ]
+    assert named and max(named) < width

@@ -129,6 +129,8 @@ def _scale(axes: Axes, chart: Chart) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(chart.ticks), [str(tick) for tick in chart.ticks])
     axes.minorticks_off()
+    if len(chart.ticks) == 1:  # one place alone has no range to take the limits from
+        axes.set_xlim(chart.ticks[0] / 2, chart.ticks[0] * 2)
     if chart.trained is not None:
         axes.axvline(chart.trained, color=MUTED, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
 
