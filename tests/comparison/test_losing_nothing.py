@@ -50,6 +50,10 @@ def serve(trial: Trial, folder: Path, task: CausalLM, **changes: Any) -> dict[st
         "keep_model": False,
         "again": False,
         "failures": 0,
+        "companions": [],
+        "processes": 1,
+        "distributed": "",
+        "environment": {},
         "wait": False,
     }
     return worker._serve(order | changes, {trial.design.key(): task}, lambda kind, **content: True)
@@ -248,7 +252,8 @@ def test_killed_at_twenty_random_moments_two_workers_end_with_the_same_bytes(
     wanted, run = trials(task, "shape", "learned", "t5", steps=20), tmp_path / "run"
 
     def work(folder: Path, order: list[Trial]) -> None:
-        while [answer for trial in order if (answer := serve(trial, folder, task))["kind"] != "finished"]:
+        while waiting := [answer for t in order if (answer := serve(t, folder, task))["kind"] != "finished"]:
+            assert {answer["kind"] for answer in waiting} == {"held"}, waiting
             time.sleep(0.01)
 
     begin = time.monotonic()

@@ -107,7 +107,11 @@ def inject(model: Path, expected: dict[str, bytes], call: str, fault: str, when:
         assert done.returncode != 0, place
         sweep(model.parent)
     elif done.returncode:
-        assert "[MP107]" in done.stdout, (place, done.stdout, done.stderr)
+        assert ("[MP108]" if fault == "ENOSPC" else "[MP107]") in done.stdout, (
+            place,
+            done.stdout,
+            done.stderr,
+        )
     assert {path.name for path in model.parent.iterdir()} <= {"old", "new", "log"}, place
     there = output.exists()
     assert there or done.returncode, place
