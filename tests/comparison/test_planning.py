@@ -22,6 +22,7 @@ def run_here(
     jobs: Sequence[Job],
     folder: Path,
     *,
+    scale: Scale,
     workers: int,
     device: str,
     on_progress: Callable[[Progress], None],
@@ -30,7 +31,9 @@ def run_here(
     """What worker processes do, in this one."""
     failures = {}
     for job in jobs:
+        assert not job.companions
         order = vars(job) | {"trial": job.trial.to_json(), "folder": str(folder), "device": device}
+        order |= {"processes": scale.processes_per_trial, "distributed": "", "environment": {}}
         answer = worker._serve(
             order | {"checkpoint_seconds": checkpoint_seconds, "wait": False}, {}, lambda *_, **__: True
         )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -176,13 +177,14 @@ def test_a_plan_of_looks_that_cannot_be_is_refused() -> None:
 
 
 def test_what_does_not_fit_the_purpose_is_left_out_with_its_reason(
-    tiny_run: Run, tiny: dict[str, Any]
+    tiny_run: Run, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    result = compare(**tiny | {"max_parameters": 10}, out=tiny_run[0])
+    folder = shutil.copytree(tiny_run[0], tmp_path / "run")  # a call leaves its result in the folder
+    result = compare(**tiny | {"max_parameters": 10}, out=folder)
     excluded = {one["encoding"]: one["reason"] for one in result["recommendation"]["excluded"]}
     assert excluded.keys() == {"learned", "learned(past=clamp)"}
     assert "128 parameters, more than 10" in excluded["learned"]
-    result = compare(**tiny | {"need_length": 16}, out=tiny_run[0])
+    result = compare(**tiny | {"need_length": 16}, out=folder)
     assert result["spec"]["deciding_length"] == 16
     assert [one["encoding"] for one in result["recommendation"]["excluded"]] == ["learned"]
     with pytest.raises(OptionError):

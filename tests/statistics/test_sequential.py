@@ -121,7 +121,10 @@ def test_identical_results_are_equivalent_and_equal_differences_are_not_called_c
 
 
 @settings(max_examples=50)
-@given(st.lists(st.floats(-1, 1), min_size=3, max_size=8), st.sampled_from([-1.0, 0.25, 64.0]))
+@given(  # in millionths: squares of numbers near 1e-160 are no numbers any more
+    st.lists(st.floats(-1, 1).map(lambda value: round(value, 6)), min_size=3, max_size=8),
+    st.sampled_from([-1.0, 0.25, 64.0]),
+)
 def test_scale_and_sign_of_the_metric_do_not_matter(values, factor):
     found = PLAN.measure(values, margin=0.5)
     scaled = PLAN.measure([factor * v for v in values], margin=abs(factor) * 0.5)
