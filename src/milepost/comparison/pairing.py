@@ -129,6 +129,30 @@ class Scores:
         """The margin of equivalence in the metric's unit; NaN where the encoding has no answer."""
         return margin_of(self.mean(encoding), share)
 
+    def describe(
+        self, pair: Pair, metric: str, *, p_adjusted: float, margin: float, verdict: str
+    ) -> dict[str, Any]:
+        """The numbers of a pair as documents hold them; None stands for what cannot be computed."""
+        return {
+            "metric": metric,
+            "better": "higher" if self.higher_is_better else "lower",
+            "length": self.length,
+            "n_seeds": pair.difference.n,
+            "difference": or_none(pair.difference.mean),
+            "low": or_none(pair.difference.low),
+            "high": or_none(pair.difference.high),
+            "p": or_none(pair.difference.p),
+            "p_adjusted": or_none(p_adjusted),
+            "margin": or_none(margin),
+            "detectable": or_none(pair.detectable),
+            "verdict": verdict,
+        }
+
+
+def or_none(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return None if math.isnan(value) else value
+
 
 def margin_of(mean: float, share: float) -> float:
     """A share of a mean in size; of 1 where that is 0, as an accuracy may be."""

@@ -112,23 +112,9 @@ def _compare_at(scores: Scores, declared: str, share: float) -> list[tuple[Pair,
 def _document(
     scores: Scores, metric: str, pair: Pair, p_adjusted: float, verdict: str, margin: float
 ) -> dict[str, Any]:
-    undefined = pair.encoding in scores.unanswered
-    return {
-        "baseline": pair.baseline,
-        "encoding": pair.encoding,
-        "metric": metric,
-        "better": "higher" if scores.higher_is_better else "lower",
-        "length": scores.length,
-        "n_seeds": pair.difference.n,
-        "difference": _number(pair.difference.mean),
-        "low": _number(pair.difference.low),
-        "high": _number(pair.difference.high),
-        "p": _number(pair.difference.p),
-        "p_adjusted": _number(p_adjusted),
-        "margin": _number(margin),
-        "detectable": _number(pair.detectable),
-        "verdict": "undefined" if undefined else verdict,
-    }
+    shown = "undefined" if pair.encoding in scores.unanswered else verdict
+    numbers = scores.describe(pair, metric, p_adjusted=p_adjusted, margin=margin, verdict=shown)
+    return {"baseline": pair.baseline, "encoding": pair.encoding, **numbers}
 
 
 def build_degradations(
@@ -192,13 +178,9 @@ def _degradation(trained: Scores, there: Scores, name: str, margin: float) -> di
         "encoding": name,
         "length": there.length,
         "n_seeds": change.n,
-        "difference": _number(change.mean),
-        "low": _number(change.low),
-        "high": _number(change.high),
-        "relative": _number(change.mean / abs(own)) if own else None,
+        "difference": or_none(change.mean),
+        "low": or_none(change.low),
+        "high": or_none(change.high),
+        "relative": or_none(change.mean / abs(own)) if own else None,
         "holds": worst <= margin_of(own, margin) if judged else None,
     }
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value

@@ -109,18 +109,13 @@ def _compare_at(scores: Scores, names: list[str], metric: str, share: float) -> 
     return [
         {
             "encoding": name,
-            "metric": metric,
-            "better": "higher" if scores.higher_is_better else "lower",
-            "length": scores.length,
-            "n_seeds": pair.difference.n,
-            "difference": _number(pair.difference.mean),
-            "low": _number(pair.difference.low),
-            "high": _number(pair.difference.high),
-            "p": _number(pair.difference.p),
-            "p_adjusted": _number(adjusted[name]),
-            "margin": _number(margins[name]),
-            "detectable": _number(pair.detectable),
-            "verdict": "undefined" if _unanswered(scores, name) else pair.decide(adjusted[name]),
+            **scores.describe(
+                pair,
+                metric,
+                p_adjusted=adjusted[name],
+                margin=margins[name],
+                verdict="undefined" if _unanswered(scores, name) else pair.decide(adjusted[name]),
+            ),
         }
         for name, pair in pairs.items()
     ]
@@ -132,7 +127,3 @@ def _unanswered(scores: Scores, name: str) -> bool:
 
 def _label(run: int, encoding: str) -> str:
     return f"{run}: {encoding}"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
