@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from milepost.comparison.pairing import MIN_SEEDS, Pair, Scores, Trial, margin_of, read_scores
+from milepost.comparison.pairing import MIN_SEEDS, Pair, Scores, Trial, margin_of, or_none, read_scores
 from milepost.comparison.recommendation import build_recommendation
 from milepost.errors import OptionError, UnknownName
 from milepost.statistics import SequentialTest, measure_difference
