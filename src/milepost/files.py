@@ -10,22 +10,23 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from milepost.errors import DiskFull, FolderError
+from milepost.errors import DiskFull, FolderError, OptionError
 
 
 @contextlib.contextmanager
 def durable(path: Path, *, keep_mode: bool = False) -> Iterator[Path]:
-    """A path beside ``path`` to write to; on success it is synced and renamed to ``path``, else removed.
+    """A path next to ``path`` to write to; on success it is synced and renamed to ``path``, else removed.
 
     Args:
-        path: the file; its folder is made.
+        path: a regular file or nothing; its folder is made.
         keep_mode: give it the permissions of the file that it replaces, instead of those of a new file.
 
     Raises:
-        FolderError: MP107, when the place cannot be written; DiskFull: MP108, when it has no room. What was
-            there is as it was.
+        FolderError: MP107, when the place cannot be written, or holds something other than a regular file;
+            DiskFull: MP108, when it has no room. What was there is as it was.
     """
     try:
+        refuse_irregular(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
@@ -34,12 +35,92 @@ def durable(path: Path, *, keep_mode: bool = False) -> Iterator[Path]:
             yield beside
             beside.chmod(stat.S_IMODE(path.stat().st_mode) if keep_mode else 0o666 & ~_umask())
             sync(beside)
+            refuse_irregular(path)  # it may have been made meanwhile
             beside.replace(path)
             sync(path.parent)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable("a file", path, error) from error
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse to replace anything but a regular file: a rename would remove a device, a pipe or a link.
+
+    Raises:
+        FolderError: MP107. OSError: when the system does not let us look.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = next((name for test, name in _KINDS if test(mode)), "no regular file")
+        raise FolderError(
+            "only a regular file can be replaced",
+            got=f"{str(path)[:300]!a} is {kind}",
+            fix="give the path of a new file",
+        )
+
+
+_KINDS = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def refuse_output(path: Path, *, begins: bytes) -> None:
+    """Refuse, before any work, a path at which a report cannot be written or would replace something else.
+
+    Args:
+        path: where the report will be written.
+        begins: how a report of this kind begins; a file that begins otherwise and is not empty is kept.
+
+    Raises:
+        FolderError: MP107.
+    """
+    try:
+        refuse_irregular(path)
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            start = file.read(len(begins))
+    except OSError as error:
+        raise unwritable("a file", path, error) from error
+    if start and start.lower() != begins.lower():
+        raise FolderError(
+            "a file of another kind is not replaced",
+            got=f"{str(path)[:300]!a} does not begin like the file that would replace it",
+            fix="give the path of a new file, or remove this one",
+        )
+
+
+def expand(path: str | os.PathLike[str]) -> Path:
+    """A path with ``~`` and ``~user`` replaced by home folders.
+
+    Raises:
+        OptionError: MP105, when there is no such user or home folder.
+
+    >>> expand("texts/a.txt").as_posix()
+    'texts/a.txt'
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise OptionError(
+            "the home folder in this path is unknown",
+            got=f"{os.fspath(path)[:300]!a}",
+            fix="write the whole path; ./~name is a file of that name here",
+        ) from None
 
 
 def unwritable(what: str, path: Path, error: OSError) -> FolderError:
@@ -50,7 +131,7 @@ def unwritable(what: str, path: Path, error: OSError) -> FolderError:
         if full
         else (FolderError, "check the disk and the folder's permissions")
     )
-    return kind(f"{what} cannot be written", got=f"{str(path)!a}: {error.strerror or error}", fix=fix)
+    return kind(f"{what} cannot be written", got=f"{str(path)[:300]!a}: {error.strerror or error}", fix=fix)
 
 
 def _umask() -> int:

@@ -139,6 +139,7 @@ def _compare(
     quiet: bool,
     **options: Any,
 ) -> int:
+    from milepost.cli.output import plan_outputs
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training, compare
     from milepost.comparison.refusals import choose_tokenizer
@@ -148,6 +149,7 @@ def _compare(
         from milepost.reporting import check_log
 
         check_log(log)
+    html = plan_outputs(html=html).get("html")
     own, weights = options.pop("own") or "", options.pop("weights")
     options["tokenizer"] = options["tokenizer"] or choose_tokenizer(
         own, reads_text=find_task(options["task"]).reads_text

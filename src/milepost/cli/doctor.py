@@ -61,9 +61,10 @@ def command(
     MODEL is a folder, a .safetensors file or a Hub id. Nothing is built without --run, and nothing written
     without --fix.
     """
-    from milepost.cli.output import compute_alone, write
+    from milepost.cli.output import compute_alone, plan_outputs, write
 
     _refuse_contradictions(dry_run=dry_run, github=form == "github", html=html, as_json=as_json)
+    planned = plan_outputs(html=html)
     compute_alone()
     from milepost.diagnostics.doctor import apply_fixes, doctor, plan_fixes
 
@@ -83,10 +84,10 @@ def command(
         result = doctor(model, **options)
     if run:
         result["findings"] += _run(model)
-    if html:
+    if planned:
         from milepost.reporting import render_doctor_html
 
-        write({html: render_doctor_html(result).encode()}, quiet=quiet)
+        write({planned["html"]: render_doctor_html(result).encode()}, quiet=quiet)
     _print(result, form=form, as_json=as_json, quiet=quiet)
     return _exit_code(result)
 

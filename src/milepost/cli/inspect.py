@@ -49,8 +49,9 @@ def command(
     MODEL is a folder, a .safetensors file, a .npy table or a Hub id. Only headers and position tables are read; no
     model is built and torch is not imported.
     """
-    from milepost.cli.output import compute_alone, write
+    from milepost.cli.output import compute_alone, plan_outputs, write
 
+    planned = plan_outputs(html=html, png=png)
     compute_alone()
     from milepost.diagnostics.inspection import inspect
 
@@ -58,14 +59,14 @@ def command(
         options["max_header_bytes"] = max_header_bytes
     result = inspect(model, **options)
     files = {}
-    if html:
+    if "html" in planned:
         from milepost.reporting import render_inspect_html
 
-        files[html] = render_inspect_html(result).encode()
-    if png:
+        files[planned["html"]] = render_inspect_html(result).encode()
+    if "png" in planned:
         from milepost.reporting import render_inspect_png
 
-        files[png] = render_inspect_png(result)
+        files[planned["png"]] = render_inspect_png(result)
     write(files, quiet=quiet)  # all are rendered before the first is written
     if as_json:
         import json

@@ -20,6 +20,27 @@ def compute_alone() -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+# how each kind of report begins: whatever else is at its path is not replaced
+_BEGINS = {"html": b"<!doctype html", "png": b"\x89PNG"}
+
+
+def plan_outputs(**paths: str | None) -> dict[str, str]:
+    """The reports to write, by their kind: ``html`` or ``png``; refused before any work where one cannot be written.
+
+    Raises:
+        FolderError: MP107. OptionError: MP105, an unknown home folder.
+    """
+    from milepost.files import expand, refuse_output
+
+    planned = {}
+    for kind, path in paths.items():
+        if path:
+            place = expand(path)
+            refuse_output(place, begins=_BEGINS[kind])
+            planned[kind] = str(place)
+    return planned
+
+
 def write(files: Mapping[str, bytes], *, quiet: bool) -> None:
     """Write files whole or not at all, and name each on stderr."""
     from milepost.files import durable

@@ -28,13 +28,15 @@ def command(
 
     RUNS are run folders of compare. Nothing is trained.
     """
-    from milepost.cli.output import write
+    from milepost.cli.output import plan_outputs, write
+    from milepost.files import expand
     from milepost.reporting import check_log, print_report, render_report_html, report, write_csv, write_logs
 
     if log:
         check_log(log)
+    page = plan_outputs(html=html).get("html")
     document = report(runs)
-    page = html or (str(Path(runs[0]) / "report.html") if len(runs) == 1 else None)
+    page = page or (str(expand(runs[0]) / "report.html") if len(runs) == 1 else None)
     if page:
         write({page: render_report_html(document).encode()}, quiet=quiet)
     if tables:

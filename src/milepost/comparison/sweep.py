@@ -33,6 +33,7 @@ from milepost.comparison.scale import Scale, gather_seeds
 from milepost.comparison.settings import Grid, choose_setting, read_grid
 from milepost.errors import DiskFull, OptionError
 from milepost.extension.plan import refuse_small_disk
+from milepost.files import expand
 from milepost.tasks import Options, Task, find_task
 
 RUNS = "milepost-runs"
@@ -151,7 +152,7 @@ def compare(
     )  # fmt: skip
     spread = scale or Scale()
     spread.check(design)
-    folder = RunFolder(Path(out) if out else Path(RUNS) / f"{task}-{design.key()}")
+    folder = RunFolder(expand(out) if out else Path(RUNS) / f"{task}-{design.key()}")
     folder.check(design)
     if not restart:
         folder.check_looks(sequential.looks if sequential else None)

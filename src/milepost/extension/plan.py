@@ -21,6 +21,7 @@ from milepost.extension.rows import extend_rows
 from milepost.extension.source import CARD, Member, Seen, Source, drop_stale, find_source, read_documents
 from milepost.extension.target import Size, Target, choose_target
 from milepost.extension.weights import Fresh, Rewrite, plan_rewrite
+from milepost.files import expand
 from milepost.tables import Checkpoint, Folder, encode, read, read_header
 
 _SPARE_BYTES = 1 << 20  # folders, the card, and what a file system keeps for itself
@@ -103,7 +104,7 @@ def plan_extension(
     size = read_size(to)
     checkpoint = _read(source, tensor, first_row)
     target = choose_target(checkpoint, size, method, tensor)
-    output = Path(out).expanduser() if out is not None else Path(f"{source.title.rpartition('/')[2]}-{to}")
+    output = expand(out) if out is not None else Path(f"{source.title.rpartition('/')[2]}-{to}")
     refuse_place(output, source)
     fresh, changes = _plan_tensors(checkpoint, target, source)
     members, stale = drop_stale(source, checkpoint)

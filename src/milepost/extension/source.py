@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from milepost.errors import DataError, MilepostError, MissingExtra, UnsafeFile
+from milepost.files import expand
 from milepost.tables import (
     COPY_FOLDERS,
     INDEX,
@@ -88,7 +89,7 @@ def find_source(model: str | os.PathLike[str], revision: str | None) -> Source:
         DataError: MP110, when there is no such model, or only pickled weights. UnsafeFile: MP130. HubError: MP131.
     """
     text = os.fspath(model)
-    path = Path(text).expanduser()
+    path = expand(text)
     if not path.exists() and is_hub_id(text):
         path = _download(text, revision)
     if not path.exists():
@@ -101,7 +102,7 @@ def find_source(model: str | os.PathLike[str], revision: str | None) -> Source:
         root = path.resolve()
         below, weights = find_transformer(root), None
         inner = f"{below}/" if below else ""
-        title = text if is_hub_id(text) and path != Path(text).expanduser() else root.name
+        title = text if is_hub_id(text) and path != expand(text) else root.name
     else:
         if path.suffix != ".safetensors":
             raise DataError(

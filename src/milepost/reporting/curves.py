@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from milepost.files import durable
+from milepost.files import durable, expand
 from milepost.reporting.breakdown import each_entry
 from milepost.reporting.compare_summary import CompareSummary
 
@@ -82,6 +82,7 @@ def write_csv(figures: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
         FolderError: MP107, a file cannot be written; DiskFull: MP108.
     """
     written: list[Path] = []
+    folder = expand(folder)
     for figure in figures:
         path = folder / f"{_file_name(figure['name'])}.csv"
         while path in written:

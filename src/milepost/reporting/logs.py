@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.errors import MissingExtra, OptionError, UnknownName
-from milepost.files import unwritable
+from milepost.files import expand, unwritable
 from milepost.reporting.compare_summary import CompareSummary
 
 _OURS = ".milepost"
@@ -91,7 +91,7 @@ def _write_tensorboard(runs: Mapping[str, list[Point]], place: str) -> None:
 
     try:
         for name, points in runs.items():
-            folder = Path(place) / name
+            folder = expand(place) / name
             for old in folder.glob(f"events.out.tfevents.*{_OURS}"):
                 old.unlink()
             writer = EventFileWriter(str(folder), filename_suffix=_OURS)

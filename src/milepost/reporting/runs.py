@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.errors import FolderError, OptionError
+from milepost.files import expand
 from milepost.reporting.compare_summary import CompareSummary
 from milepost.reporting.contrast import contrast_runs
 from milepost.reporting.curves import read_figures
@@ -46,7 +47,7 @@ def report(folders: str | Path | Sequence[str | Path]) -> dict[str, Any]:
         FolderError: MP107, a folder has no result, or one that was changed. OptionError: MP105, no folder, or the
             same one twice.
     """
-    paths = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(folder) for folder in folders]
+    paths = [expand(folders)] if isinstance(folders, (str, Path)) else [expand(folder) for folder in folders]
     if not paths:
         raise OptionError("there is no run to report on", got="no folder", fix="name a run folder of compare")
     places = [path.resolve() for path in paths]

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from milepost.errors import DataError, NoTable, OptionError, UnknownFamily, UnsafeFile
+from milepost.files import expand
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
 from milepost.tables.files import Folder, check_name
 from milepost.tables.forms import Family
@@ -78,7 +79,7 @@ def read(
     8
     """
     text = os.fspath(model)
-    path = Path(text).expanduser()
+    path = expand(text)
     if revision is not None and (path.exists() or not is_hub_id(text)):
         raise OptionError(
             "only a model on the Hub has revisions", got=ascii(text), fix="leave out --revision"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from milepost.errors import DataError, OptionError, UnknownName
+from milepost.files import expand
 from milepost.tasks import python_library
 from milepost.tasks.sources import find_files, hash_texts, is_there, read_characters
 from milepost.tasks.tables import find_column
@@ -60,7 +61,7 @@ def read_tagged(source: str, text_column: str | None = None, label_column: str |
     if source.startswith(BUILTIN_PREFIX):
         documents, marked = _builtin(source, text_column or label_column), True
     else:
-        path = Path(source)
+        path = expand(source)
         lone = is_there(path) and not path.is_dir()
         files = [path] if lone else find_files(source, SUFFIXES, what="tagged")
         read = [_read(file, text_column, label_column) for file in files]

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from milepost.errors import DataError, MissingExtra, UnknownName
+from milepost.files import expand
 from milepost.tasks.text import BUILTIN_PREFIX
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -64,7 +65,7 @@ def read_pictures(source: str) -> Pictures:
             raise UnknownName.among("built-in set of images", name, BUILTINS)
         pixels, labels = BUILTINS[name]()
         return _named(source, pixels, labels)
-    path = Path(source)
+    path = expand(source)
     pairs = _idx_pairs(path)
     if len(pairs) > 1:
         raise DataError(

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from milepost.errors import DataError, MissingExtra, UnknownName
+from milepost.files import expand
 from milepost.tasks.text import BUILTIN_PREFIX
 
 _DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
@@ -66,7 +67,7 @@ def read_series(source: str, columns: str | None = None, *, header: bool = True)
         names, values = BUILTINS[name]()
         chosen = _choose(columns, names, [True] * len(names), source)
         return Series(source, tuple(names[at] for at in chosen), names, values[:, chosen])
-    rows = _read_rows(Path(source))
+    rows = _read_rows(expand(source))
     names = tuple(cell.strip() for cell in rows[0]) if header else tuple(map(str, range(len(rows[0]))))
     if header and any(_is_number(name) and not name.lstrip("+-").isdecimal() for name in names):
         raise DataError(

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from milepost.errors import DataError, UnsafeFile
+from milepost.files import expand
 
 
 def find_files(source: str, suffixes: Collection[str], *, what: str = "text") -> list[Path]:
@@ -25,7 +26,7 @@ def find_files(source: str, suffixes: Collection[str], *, what: str = "text") ->
         DataError: MP110, nothing is there, nothing fits, or a folder holds several formats.
         UnsafeFile: MP130, a link out of the folder.
     """
-    path, known = Path(source), ", ".join(suffixes)
+    path, known = expand(source), ", ".join(suffixes)
     if not is_there(path):
         raise DataError(
             "there is no data at this path",

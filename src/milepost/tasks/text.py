@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from milepost.errors import DataError, OptionError, UnknownName
+from milepost.files import expand
 from milepost.tasks import markov, python_library, tables
 from milepost.tasks.sources import find_files, hash_texts, read_characters
 
@@ -114,7 +115,7 @@ def read_labelled(
         for file in find_files(source, SUFFIXES, what="labelled text"):
             if file.suffix.lower() == ".txt":
                 _refuse_columns(str(file), text_column or label_column)
-                documents.append((read_characters(file), _label_of(file, Path(source))))
+                documents.append((read_characters(file), _label_of(file, expand(source))))
             else:
                 documents += _labelled_rows(file, text_column, label_column, header)
     documents = [(text, label) for text, label in documents if text.strip()]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
+from milepost.files import expand
 from milepost.tables.files import Folder
 from milepost.tasks.sources import is_there
 
@@ -99,7 +100,7 @@ def build_tokenizer(name: str, documents: Iterable[str], train: Sequence[str] = 
         )
     if name.startswith("train:"):
         return _trained(name, train)
-    path = Path(name)
+    path = expand(name)
     if not is_there(path):
         raise UnknownName.among("tokenizer", name[:300], _KNOWN)
     if path.is_dir():

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from milepost import __version__
 from milepost.errors import DataError, MilepostError, MissingExtra, ModelError, OptionError
 from milepost.extension import Method, build_method
 from milepost.extension.plan import read_size
+from milepost.files import expand
 from milepost.spec import parse_specs
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ def choose(
     say("counting tokens", 0, 0)
     texts, longer = _draw(subject, source.documents, length, documents, seed)
     if cache is not None:
-        make_folder(Path(cache))  # before the minutes of measuring
+        make_folder(expand(cache))  # before the minutes of measuring
     progress = _Progress(say, len(texts), len(methods) + 1)
     progress.begin("the model as it is")
     ask = PassageReading if subject.kind == "embedding" else LossReading
     reading = ask(subject, texts, seed=seed, tick=progress.tick)
     baseline = reading.baseline()
-    kept = Cache(None if cache is None else Path(cache), reading, baseline, to=length, tensor=tensor)
+    kept = Cache(None if cache is None else expand(cache), reading, baseline, to=length, tensor=tensor)
     measured = []
     for method in methods:
         progress.begin(str(method.spec))

@@ -20,7 +20,7 @@ from milepost.extension.proofs import Check
 from milepost.extension.source import Source, find_source
 from milepost.extension.staging import scratch
 from milepost.extension.weights import digest
-from milepost.files import durable
+from milepost.files import durable, expand
 from milepost.tables import Checkpoint, Folder, PositionTable, encode, parse_json, read
 from milepost.tuning.extension import extend
 from milepost.tuning.saving import save_model
@@ -202,7 +202,7 @@ def apply_patch(
             raise OptionError("a model in memory is changed in place", got="out", fix="leave it out")
         return patch_in_memory(model, held)
     source = find_source(model, None)
-    output = Path(out) if out is not None else Path(f"{source.title.rpartition('/')[2]}-{held.length}")
+    output = expand(out) if out is not None else Path(f"{source.title.rpartition('/')[2]}-{held.length}")
     refuse_place(output, source)
     table = _require_base(held, read(source.folder), source.folder)
     if table.usable_length < held.length:

@@ -16,7 +16,7 @@ from milepost import __version__
 from milepost.errors import FolderError, OptionError
 from milepost.extension import build_method
 from milepost.extension.plan import refuse_place
-from milepost.files import durable
+from milepost.files import durable, expand
 from milepost.tables import decode, encode, parse_json
 from milepost.tuning.gains import Gauge, measure_gains
 from milepost.tuning.job import Aim, Job, plan_job
@@ -86,7 +86,7 @@ def tune(
         )
     job = plan_job(model, data, aim or Aim(), recipe or Recipe())
     name = hashlib.sha256(json.dumps(job.identity, sort_keys=True).encode()).hexdigest()[:12]
-    folder = Path(out) if out is not None else Path("milepost-runs") / f"tune-{name}"
+    folder = expand(out) if out is not None else Path("milepost-runs") / f"tune-{name}"
     head = {
         "schema_version": SCHEMA_VERSION, "source": job.model, "data": job.data, "output": os.fspath(folder),
         "family": job.checkpoint.family.name if job.checkpoint.family else None, "written": not dry_run,

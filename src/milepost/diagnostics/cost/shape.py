@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from milepost.diagnostics.cost.formulas import Sizes, price
 from milepost.diagnostics.doctor.reading import locate
 from milepost.errors import DataError, OptionError, UnknownFamily
+from milepost.files import expand
 from milepost.spec import Spec, Value, parse_spec
 from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_id
 
@@ -134,7 +134,7 @@ def read_shape(
 
 
 def _read(model: str | os.PathLike[str], revision: str | None) -> tuple[dict[str, Any], str]:
-    text, path = os.fspath(model), Path(model).expanduser()
+    text, path = os.fspath(model), expand(model)
     folder = locate(path)
     if folder is not None:
         with Folder(folder) as opened:

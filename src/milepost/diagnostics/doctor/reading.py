@@ -13,6 +13,7 @@ from milepost.diagnostics.doctor.case import Case, Twin
 from milepost.diagnostics.doctor.limits import measure_limits
 from milepost.diagnostics.doctor.twins import find_twins
 from milepost.errors import OptionError
+from milepost.files import expand
 from milepost.tables import (
     INDEX,
     MAX_HEADER_BYTES,
@@ -64,8 +65,8 @@ def read_case(
     with _opened(checkpoint) as source:
         documents = _read_documents(source)
         twins: tuple[Twin, ...] = find_twins(source, checkpoint)
-    if located is not None and located != Path(model).expanduser():
-        with Folder(Path(model).expanduser()) as outer:
+    if located is not None and located != expand(model):
+        with Folder(expand(model)) as outer:
             documents["modules.json"] = {"modules": read_modules(outer)}
     case = Case(
         checkpoint=replace(checkpoint, source=os.fspath(model)),
@@ -85,7 +86,7 @@ def locate(model: str | os.PathLike[str]) -> Path | None:
     Raises:
         UnsafeFile: MP130, when ``modules.json`` names a folder outside the model's.
     """
-    root = Path(model).expanduser()
+    root = expand(model)
     if not root.is_dir():
         return None
     return root / find_transformer(root)
