@@ -20,6 +20,7 @@ from milepost.encodings import registered
 from milepost.errors import MilepostError
 from milepost.models import load, swap
 from milepost.models.families import families, find_bases
+from milepost.models.transformers_private import cache_argument, parameter_names
 
 SMALL = {
     "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
@@ -343,6 +344,13 @@ def _decoded(out: Tensor, subject: Subject) -> Tensor:
     return out[..., :50] if subject.kind == "seq2seq" else out
 
 
+def cached(model: PreTrainedModel, cache: Any) -> dict[str, Any]:
+    """The arguments that pass a cache to a model, under the name that this transformers has for it."""
+    name = cache_argument(parameter_names(model))
+    assert name is not None, type(model).__name__
+    return {name: cache, "use_cache": True}
+
+
 def _in_chunks(model: PreTrainedModel, subject: Subject, kind: str, ids: Tensor, mask: Tensor) -> Tensor:
     length, config = ids.shape[1], model.config
     cache: Any = (
@@ -363,7 +371,7 @@ def _in_chunks(model: PreTrainedModel, subject: Subject, kind: str, ids: Tensor,
     parts = []
     for start, stop in ((0, 7), (7, 8), (8, length)):
         inputs = {f"{name}input_ids": ids[:, start:stop], f"{name}attention_mask": mask[:, :stop]}
-        parts.append(model(**inputs, **fixed, past_key_values=cache, use_cache=True).logits)
+        parts.append(model(**inputs, **fixed, **cached(model, cache)).logits)
     return torch.cat(parts, 1)
 
 

@@ -5,6 +5,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
 from milepost.encodings import registered
+from milepost.models.transformers_private import cache_argument, parameter_names
 
 
 def make_gpt2(*, dropout=0.0, attention="sdpa", **options):
@@ -69,6 +70,12 @@ def _gpt2():
 @pytest.fixture(name="make_bert")
 def _bert():
     return make_bert
+
+
+@pytest.fixture
+def cached():
+    """The arguments that pass a cache to a model, under the name that this transformers has for it."""
+    return lambda model, cache: {cache_argument(parameter_names(model)): cache, "use_cache": True}
 
 
 @pytest.fixture

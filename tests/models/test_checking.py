@@ -313,3 +313,23 @@ def test_gpt2_config_without_special_ids_is_checked_too():
         vocab_size=40, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=None, eos_token_id=None
     )
     assert issues(GPT2LMHeadModel(config)) == {"MP343"}
+
+
+def test_a_check_that_applies_and_cannot_run_is_an_issue(make_gpt2, monkeypatch):
+    """A transformers that calls its cache by a name that nobody has seen must not look like a pass."""
+    monkeypatch.setattr("milepost.models.subject.cache_argument", lambda names: None)
+    found = findings(make_gpt2())["MP345"]
+    assert found.status == "issue"
+    assert "did not run" in found.got and "no cache argument that is known" in found.got
+
+
+def test_generate_that_differs_without_a_cache_is_an_issue(make_gpt2):
+    """Positions that restart in each cached step: pads or none, the cached scores agree with each other."""
+    found = findings(break_gpt2(make_gpt2, restart_when_cached))["MP349"]
+    assert found.status == "issue"
+    assert "with a cache differs" in found.got and "use_cache=False" in found.fix
+
+
+def restart_when_cached(given):
+    if given["input_ids"].shape[1] == 1:
+        given["position_ids"] = torch.zeros_like(given["input_ids"])

@@ -59,18 +59,18 @@ def test_beams_with_and_without_cache_agree(make_gpt2, tokens, encoding):
 
 
 @pytest.mark.parametrize("kind", ["dynamic", "static"])
-def test_a_prompt_in_chunks_equals_the_prompt_at_once(make_gpt2, tokens, encoding, kind):
+def test_a_prompt_in_chunks_equals_the_prompt_at_once(make_gpt2, tokens, encoding, kind, cached):
     model = put(make_gpt2(), encoding)
     cache = DynamicCache() if kind == "dynamic" else StaticCache(model.config, max_cache_len=20)
     with torch.no_grad():
-        chunks = [model(tokens[:, a:b], past_key_values=cache, use_cache=True).logits
+        chunks = [model(tokens[:, a:b], **cached(model, cache)).logits
                   for a, b in ((0, 5), (5, 6), (6, 12))]  # fmt: skip
         whole = model(tokens).logits
     torch.testing.assert_close(torch.cat(chunks, 1), whole, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_without_position_ids_a_cache_and_left_pads_agree(make_gpt2, tokens, padded):
+def test_without_position_ids_a_cache_and_left_pads_agree(make_gpt2, tokens, padded, cached):
     model = put(make_gpt2(), "learned")
     pads = 4 if padded else 0
     mask = torch.cat([torch.zeros(3, pads, dtype=torch.int64), torch.ones_like(tokens)], 1)
@@ -78,7 +78,7 @@ def test_without_position_ids_a_cache_and_left_pads_agree(make_gpt2, tokens, pad
     cache, parts = DynamicCache(), []
     with torch.no_grad():
         for a, b in ((0, pads + 7), (pads + 7, pads + 8), (pads + 8, pads + 12)):
-            out = model(longer[:, a:b], attention_mask=mask[:, :b], past_key_values=cache, use_cache=True)
+            out = model(longer[:, a:b], attention_mask=mask[:, :b], **cached(model, cache))
             parts.append(out.logits)
         whole = model(tokens).logits
     torch.testing.assert_close(torch.cat(parts, 1)[:, pads:], whole, atol=1e-5, rtol=1e-5)

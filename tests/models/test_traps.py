@@ -143,7 +143,7 @@ def test_a_roberta_decoder_counts_no_pads_in_its_cache():
     def in_steps(model):
         cache, parts = DynamicCache(config=model.config), []
         for start, stop in ((0, 10), (10, 11), (11, 15)):
-            inputs = {"attention_mask": mask[:, :stop], "past_key_values": cache, "use_cache": True}
+            inputs = {"attention_mask": mask[:, :stop], **matrix.cached(model, cache)}
             parts.append(answer(model, padded[:, start:stop], **inputs))
         return torch.cat(parts, 1)[:, 3:]
 
@@ -167,7 +167,7 @@ def test_a_sliding_cache_that_has_forgotten_keys_knows_where_the_others_are(fami
         StaticCache(model.config, max_cache_len=26) if kind == "static" else DynamicCache(config=model.config)
     )
     chunks = ((0, 4), (4, 13), (13, 14), (14, 15), (15, 20), (20, 24))
-    parts = [answer(model, ids[:, a:b], past_key_values=cache, use_cache=True) for a, b in chunks]
+    parts = [answer(model, ids[:, a:b], **matrix.cached(model, cache)) for a, b in chunks]
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=2e-5, rtol=1e-5)
 
 

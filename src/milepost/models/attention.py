@@ -7,7 +7,6 @@ attention function alone, transformers builds no mask and padding and causality 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -15,12 +14,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.flex_attention import flex_attention_forward
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import eager_mask, flex_attention_mask, sdpa_mask
 
 from milepost.encodings import Encoding
 from milepost.errors import SwapRefused
+from milepost.models.transformers_private import (
+    eager_attention,
+    eager_mask,
+    flex_attention_forward,
+    flex_attention_mask,
+    layer_of,
+    sdpa_attention_forward,
+    sdpa_mask,
+)
 from milepost.tables import PREFIX
 
 IMPLEMENTATIONS = ("sdpa", "eager", "flex")
@@ -47,7 +52,7 @@ def build_acting(module: nn.Module, encoding: Encoding | None) -> Acting:
     Raises:
         SwapRefused: MP121, attention of another make than transformers' interface.
     """
-    eager = vars(sys.modules[type(module).__module__]).get("eager_attention_forward")
+    eager = eager_attention(module)
     if eager is None:
         raise SwapRefused(
             "this attention does not go through transformers' attention interface",
@@ -158,7 +163,7 @@ def _pair(module: nn.Module, positions: Any) -> tuple[Tensor, Tensor]:
             got="a layer used outside of its model",
             fix="call the model, not its layers",
         )
-    pair = positions[module.layer_idx if len(positions) > 1 else 0]
+    pair = positions[layer_of(module) if len(positions) > 1 else 0]
     return cast("tuple[Tensor, Tensor]", pair)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from milepost.errors import PastTheEnd, SwapRefused
 from milepost.models.attention import ENCODING, POSITIONS
 from milepost.models.family import Family
 from milepost.models.slot import ParameterSlot, Slot
+from milepost.models.transformers_private import check_arguments, find_cache, read_attention
 from milepost.tables import PREFIX
 
 STATE = "_milepost"
@@ -77,17 +77,14 @@ class Call:
         return mask if fits else None
 
 
-def parameter_names(base: PreTrainedModel) -> tuple[str, ...]:
-    """Names of the arguments of a model's forward pass, in order."""
-    return tuple(inspect.signature(type(base).forward).parameters)[1:]
-
-
 def hand_positions(
     base: PreTrainedModel, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[()], dict[str, Any]] | None:
     """Forward pre-hook of a swapped base model."""
     state: State = base.__dict__[STATE]
-    call = _read(state, dict(zip(state.names, args, strict=False)) | kwargs)
+    arguments = dict(zip(state.names, args, strict=False)) | kwargs
+    check_arguments(arguments)
+    call = _read(state, arguments)
     if call is None:
         return None
     encoding = _at_size(state, call)
@@ -127,8 +124,7 @@ def _read(state: State, arguments: dict[str, Any]) -> Call | None:
         rows, columns = (size // patch for size, patch in zip(pixels.shape[-2:], state.patch, strict=True))
         shape = len(pixels), state.family.prefix + rows * columns
         return Call(arguments, shape, pixels.device, None, (rows, columns))
-    cache = arguments.get("past_key_values")
-    cache = getattr(cache, "self_attention_cache", cache)  # of an encoder-decoder
+    cache = find_cache(arguments)
     ids, embeds = arguments.get("input_ids"), arguments.get("inputs_embeds")
     if ids is not None:
         return Call(arguments, tuple(ids.shape), ids.device, cache)
@@ -272,7 +268,7 @@ def _slot_pair(state: State, call: Call, keys: int, offset: int) -> tuple[Tensor
 
 
 def _check_implementation(base: PreTrainedModel) -> None:
-    name = base.config._attn_implementation
+    name = read_attention(base.config)
     if name is None or not name.startswith(PREFIX):
         raise SwapRefused(
             "the attention implementation was changed after the swap, and the encoding would be left out",

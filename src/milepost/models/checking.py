@@ -17,6 +17,7 @@ from milepost.models.families import families
 from milepost.models.subject import NotRunnable, Subject
 
 _SAME = "the same outputs as alone"
+_REPORT = "look at the error; the versions of transformers that Milepost is tested with are in docs/swap"
 
 
 class _Said(NamedTuple):
@@ -90,8 +91,8 @@ def check_positions(
         for code, (title, run) in sorted(_CHECKS.items()):
             try:
                 said = run(subject)
-            except Exception as error:
-                said = _Said("cannot_tell", _shown(error))
+            except Exception as error:  # it applies and did not run: never as good as passed
+                said = _Said("issue", f"the check did not run: {_shown(error)}", "a check that runs", _REPORT)
             findings.append(
                 Finding(code, said.status, title, subject.name, said.got, said.expected, said.fix)
             )
@@ -183,7 +184,7 @@ def _packed(subject: Subject) -> _Said:
 
 @_check("MP345", "decoding from a cache, in chunks and token by token")
 def _cached(subject: Subject) -> _Said:
-    if subject.paired or not subject.causal or not {"past_key_values", "use_cache"} <= subject.takes:
+    if subject.paired or not subject.causal or "use_cache" not in subject.takes:
         return _Said("not_applicable", "no decoder with a cache is run")
     tokens = subject.tokens(subject.length)
     expected = subject.run(tokens)
@@ -280,7 +281,7 @@ def _past_the_end(subject: Subject) -> _Said:
     )
 
 
-@_check("MP349", "generate, with left pads")
+@_check("MP349", "generate, with left pads and without a cache")
 def _generated(subject: Subject) -> _Said:
     if subject.paired or not subject.causal or not subject.model.can_generate():
         return _Said("not_applicable", "the model does not generate, or not from one sequence")
@@ -294,10 +295,19 @@ def _generated(subject: Subject) -> _Said:
         output_logits=True,
         return_dict_in_generate=True,
     )
-    alone, padded = (
-        torch.stack(subject.model.generate(one, attention_mask=seen, generation_config=settings).logits, 1)
-        for one, seen in ((tokens, torch.ones_like(tokens)), (ids, mask))
-    )
+    runs = [
+        subject.model.generate(one, attention_mask=seen, generation_config=settings, use_cache=cached)
+        for one, seen, cached in (
+            (tokens, torch.ones_like(tokens), True),
+            (tokens, torch.ones_like(tokens), False),
+            (ids, mask, True),
+        )
+    ]
+    alone, uncached, padded = (torch.stack(run.logits, 1) for run in runs)
+    apart = subject.difference(alone, uncached)
+    if apart > subject.tolerance:
+        got = f"generate() with a cache differs from generate(use_cache=False) by {apart:.2g}"
+        return _Said("issue", got, "the same scores without a cache", f"use_cache=False{_or_swap(subject)}")
     apart = subject.difference(padded, alone)
     if apart <= subject.tolerance:
         return _Said("passed")

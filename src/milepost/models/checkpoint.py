@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
-from transformers.initialization import no_init_weights
 
 from milepost.encodings import build
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
@@ -21,6 +20,13 @@ from milepost.models.measuring import geometries, table_rows
 from milepost.models.record import KEY, ROPE
 from milepost.models.ruled import install_rule
 from milepost.models.swapping import POSITIONS, install
+from milepost.models.transformers_private import (
+    make_model,
+    no_init_weights,
+    read_attention,
+    supports_sdpa,
+    write_attention,
+)
 from milepost.tables import PREFIX, Rule, read_rule
 
 _LARGEST_BYTES = 64 << 20  # of a JSON file
@@ -74,7 +80,7 @@ def load(
     assert cls.config_class is not None
     asked = "flex_attention" if attention == "flex" else attention
     built = cls.config_class.from_dict(stock)
-    built._attn_implementation = asked if cls._supports_sdpa else "eager"
+    write_attention(built, asked if supports_sdpa(cls) else "eager")
     weights = _read_weights(root)
     model: Any  # its ``to`` is typed without self
     if rule is not None and "encoding" not in record:
@@ -93,7 +99,7 @@ def _build_swapped(
     """The model without its weights."""
     with torch.random.fork_rng(devices=[]):
         with no_init_weights():
-            made = cls._from_config(config, attn_implementation=config._attn_implementation)
+            made = make_model(cls, config)
         measured = geometries(made)  # as recorded: the new table holds nothing yet
         built = [build(record["encoding"], shape) for shape in measured]
     return install(made, built, spec=record["encoding"], geometries=measured, positions=record["positions"])
@@ -107,7 +113,7 @@ def _build_stock(
         try:
             model, found = cast(Any, cls).from_pretrained(
                 None, config=config, state_dict=weights, output_loading_info=True,
-                attn_implementation=config._attn_implementation,
+                attn_implementation=read_attention(config),
             )  # fmt: skip
         except RuntimeError as error:
             raise _unsafe("the weights do not fit the config", str(error).splitlines()[-1].strip()) from error

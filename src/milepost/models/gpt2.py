@@ -7,10 +7,10 @@ import math
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
-from transformers.initialization import no_init_weights
 
 from milepost.encodings import Geometry, build, canonical
 from milepost.models.swapping import install
+from milepost.models.transformers_private import no_init_weights
 from milepost.spec import Spec
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from milepost.errors import SwapRefused
+from milepost.models.transformers_private import make_config_class
 from milepost.tables import PREFIX
 from milepost.tables import RECORD as KEY
 
@@ -62,6 +63,6 @@ def swapped_class(stock: type[PretrainedConfig]) -> type[PretrainedConfig]:
     if issubclass(stock, _Swapped):
         return stock
     if stock not in _CLASSES:
-        body = {"model_type": PREFIX + stock.model_type, "__module__": __name__}
-        _CLASSES[stock] = type(f"Milepost{stock.__name__}", (_Swapped, stock), body)
+        name = PREFIX + stock.model_type
+        _CLASSES[stock] = make_config_class(stock, _Swapped, model_type=name, __module__=__name__)
     return _CLASSES[stock]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from milepost.errors import MilepostError
+from milepost.models.transformers_private import cache_argument, output_cache
 from milepost.tables import PREFIX, recognise
 
 _TEXT_ROLES = ("text", "encoder", "decoder")
@@ -134,8 +135,20 @@ class Subject:
         for name in ("logits", "last_hidden_state"):
             found = answer.get(name)
             if isinstance(found, Tensor) and found.ndim == 3 and found.shape[:2] == given.shape[:2]:
-                return found, answer.get("past_key_values")
+                return found, output_cache(answer)
         raise NotRunnable("the outputs have no vector for each token")
+
+    @property
+    def cache_argument(self) -> str:
+        """What the model calls its cache.
+
+        Raises:
+            LookupError: no name that is known; nothing that needs a cache can be checked.
+        """
+        name = cache_argument(self.takes)
+        if name is None:
+            raise LookupError(f"no cache argument that is known among {sorted(self.takes)}")
+        return name
 
     def pad_around(self, tokens: Tensor, *, before: int, after: int) -> tuple[Tensor, Tensor]:
         """Ids and mask with pads around the tokens."""
@@ -150,7 +163,7 @@ class Subject:
         cache: Any = DynamicCache(config=self.config)
         parts = []
         for start, stop in itertools.pairwise(cuts):
-            more: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+            more: dict[str, Any] = {self.cache_argument: cache, "use_cache": True}
             if explicit:
                 more["position_ids"] = torch.arange(start, stop, device=self.device)[None] + (self.first or 0)
             part, cache = self.output(tokens[:, start:stop], torch.ones_like(tokens[:, :stop]), **more)

@@ -15,12 +15,18 @@ import milepost
 from milepost.encodings import Encoding, Geometry, LearnedPositions, build, canonical
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
-from milepost.models.calls import STATE, State, clear_vectors, hand_positions, parameter_names
+from milepost.models.calls import STATE, State, clear_vectors, hand_positions
 from milepost.models.families import find_bases
 from milepost.models.family import Family
 from milepost.models.measuring import find_table, geometries, table_rows, table_weight
 from milepost.models.record import KEY, ROPE, swapped_class
 from milepost.models.slot import ParameterSlot, Silent, Slot
+from milepost.models.transformers_private import (
+    clear_weight_conversions,
+    parameter_names,
+    read_attention,
+    write_attention,
+)
 from milepost.spec import Spec
 from milepost.tables import PREFIX
 
@@ -157,8 +163,7 @@ def install(
     for module in model.modules():
         if id(module.__dict__.get("config")) in old:
             module.__dict__["config"] = config
-    # transformers saves some families under the names of older versions; load wants the model's own
-    model.__dict__["_weight_conversions"] = []
+    clear_weight_conversions(model)
     return model
 
 
@@ -191,7 +196,7 @@ def _write_config(
     config.__dict__.pop(
         "model_type", None
     )  # a config that was read has one of its own before that of its class
-    config._attn_implementation_internal = implementation
+    write_attention(config, implementation)
     parts = [{"max_len": shape.max_len, "embedding_rms": shape.embedding_rms} for shape in geometries]
     record = {"version": milepost.__version__, "encoding": spec, "positions": positions, "parts": parts}
     known = getattr(config, KEY, None) or {}
@@ -279,7 +284,7 @@ def _place(base: PreTrainedModel, family: Family, encoding: Encoding) -> None:
 
 def _implementation(model: PreTrainedModel, encoding: Encoding) -> str:
     """The attention implementation that a model needs for an encoding, as near to its own as there is."""
-    name = str(model.config._attn_implementation).removeprefix(PREFIX)
+    name = str(read_attention(model.config)).removeprefix(PREFIX)
     if not encoding.places & {"rotate", "bias"}:
         return "flex_attention" if name == "flex" else name
     name = "flex" if name == "flex_attention" else name
