@@ -58,3 +58,19 @@ def test_run_wants_a_folder(gpt2: str, capsys: pytest.CaptureFixture[str]) -> No
     code, _, err = doctor(capsys, f"{gpt2}/model.safetensors", "--run")
     assert code == 2
     assert "--run loads a folder" in err
+
+
+def test_a_model_that_answers_nan_or_does_not_load_ends_with_1(
+    gpt2: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = GPT2Model.from_pretrained(gpt2)
+    torch.nn.init.constant_(model.ln_f.weight, float("nan"))
+    model.save_pretrained(gpt2)
+    code, out, _ = doctor(capsys, gpt2, "--run")
+    assert code == 1
+    assert "NaN" in out
+    path = Path(gpt2) / "config.json"
+    path.write_text(path.read_text().replace('"n_embd": 16', '"n_embd": 24'))
+    code, out, _ = doctor(capsys, gpt2, "--run")
+    assert code == 1
+    assert "does not load" in " ".join(out.split())

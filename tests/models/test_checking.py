@@ -1,6 +1,7 @@
 """The self-test of positions: what passes, what is found, and that each check can fail."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from transformers import (
     BartConfig,
     BartModel,
+    CLIPConfig,
+    CLIPModel,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -160,8 +163,33 @@ def test_what_fails_to_run_is_told_with_the_error(make_gpt2):
     model = make_gpt2()
     model.transformer.h[0].mlp.forward = None
     found = findings(model)
-    assert found["MP340"].status == "cannot_tell"
+    assert found["MP340"].status == "issue"
     assert "TypeError" in found["MP340"].got
+
+
+def test_a_model_that_reads_images_too_is_not_blamed_for_failing_on_tokens_alone():
+    text = {name: WIDE[name] for name in WIDE}
+    vision = {name: WIDE[name] for name in WIDE if name != "vocab_size"} | {"image_size": 16, "patch_size": 8}
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    (found,) = findings(CLIPModel(config)).values()
+    assert (found.code, found.status) == ("MP340", "cannot_tell")
+    assert "also reads pixel_values" in found.got
+
+
+def test_outputs_that_are_no_numbers_are_an_issue(make_gpt2):
+    model = make_gpt2()
+    torch.nn.init.constant_(model.transformer.ln_f.weight, float("inf"))
+    (found,) = findings(model).values()
+    assert (found.code, found.status) == ("MP340", "issue")
+    assert "NaN or infinite; no weight is NaN" in found.got
+
+
+def test_a_nan_that_random_tokens_miss_is_an_issue(make_gpt2):
+    model = make_gpt2()
+    torch.nn.init.constant_(model.transformer.wpe.weight[31:], float("nan"))
+    found = findings(model)["MP340"]
+    assert found.status == "issue"
+    assert "transformer.wpe.weight" in found.got and "wte" not in found.got
 
 
 def test_what_is_no_model_of_transformers_is_refused():
@@ -291,14 +319,35 @@ def test_a_folder_is_loaded_whether_swapped_or_not(make_gpt2, tmp_path):
     assert {found.code: found.status for found in check_folder(tmp_path / "stock")}["MP343"] == "issue"
     assert {found.status for found in check_folder(tmp_path / "swapped")} == {"passed"}
     missing = check_folder(tmp_path / "nothing")
-    assert [(found.code, found.status) for found in missing] == [("MP340", "cannot_tell")]
+    assert [(found.code, found.status) for found in missing] == [("MP340", "issue")]
 
 
 def test_a_folder_of_pickles_is_not_loaded(make_gpt2, tmp_path):
     make_gpt2().config.save_pretrained(tmp_path)
     torch.save(make_gpt2().state_dict(), tmp_path / "pytorch_model.bin")
     (found,) = check_folder(tmp_path)
-    assert (found.code, found.status) == ("MP340", "cannot_tell")
+    assert (found.code, found.status) == ("MP340", "issue")
+
+
+def test_a_folder_whose_configuration_does_not_fit_is_an_issue(make_gpt2, tmp_path):
+    make_gpt2().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"n_embd": 64}))
+    (found,) = check_folder(tmp_path)
+    assert (found.code, found.status) == ("MP340", "issue")
+    assert found.got and found.fix
+    path.write_text(json.dumps(config | {"n_layer": 3}))
+    (found,) = check_folder(tmp_path)
+    assert found.status == "issue"
+    assert "12 weights are in no file" in found.got
+    path.write_text("{")
+    assert [one.status for one in check_folder(tmp_path)] == ["issue"]
+
+
+def test_a_missing_pooler_is_no_missing_weight(make_bert, tmp_path):
+    make_bert().save_pretrained(tmp_path)  # of masked tokens, so without a pooler
+    assert check_folder(tmp_path)[0].status == "passed"
 
 
 @pytest.mark.parametrize("code", CODES)

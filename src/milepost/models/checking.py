@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -14,10 +15,11 @@ from milepost.errors import MilepostError, UnknownFamily
 from milepost.finding import Finding, Status
 from milepost.models.checkpoint import load
 from milepost.models.families import families
-from milepost.models.subject import NotRunnable, Subject
+from milepost.models.subject import NotFinite, NotRunnable, Subject
 
 _SAME = "the same outputs as alone"
 _REPORT = "look at the error; the versions of transformers that Milepost is tested with are in docs/swap"
+_OTHER_INPUTS = frozenset({"pixel_values", "input_features", "input_values", "bbox"})
 
 
 class _Said(NamedTuple):
@@ -64,7 +66,7 @@ def check_positions(
 
     Returns:
         One finding for each of MP340 to MP349 (``docs/doctor``); MP340 alone for a model that cannot be run
-        on tokens. ``issue``: outputs are wrong, silently.
+        on tokens. ``issue``: outputs are wrong, silently, or there are none.
 
     Raises:
         UnknownFamily: MP120, no model of transformers.
@@ -85,9 +87,11 @@ def check_positions(
             subject = Subject(model, tokenizer, length=length, longest=longest, tolerance=tolerance)
         except NotRunnable as error:
             return [_runs(_Said("not_applicable", str(error)), type(model).__name__)]
+        except NotFinite as error:
+            return [_runs(_not_finite(error, model), type(model).__name__)]
         except Exception as error:  # whatever a model raises is what is to be reported
-            return [_runs(_Said("cannot_tell", _shown(error)), type(model).__name__)]
-        findings = [_runs(_Said("passed"), subject.name)]
+            return [_runs(_not_run(error, model), type(model).__name__)]
+        findings = [_runs(_finite_weights(model), subject.name)]
         for code, (title, run) in sorted(_CHECKS.items()):
             try:
                 said = run(subject)
@@ -102,19 +106,71 @@ def check_positions(
 def check_folder(folder: str | os.PathLike[str]) -> list[Finding]:
     """Load a model's folder and run ``check_positions`` on it.
 
-    Only safetensors are read and no code of the folder is run. A folder that transformers cannot load is
-    one finding, not an error.
+    Only safetensors are read and no code of the folder is run. A folder that cannot be loaded gives one
+    finding, an ``issue`` with the reason, and no error.
     """
     try:
-        model = AutoModel.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        model, seen = AutoModel.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except Exception as error:  # transformers raises whatever a damaged configuration makes its code raise
         try:
             model = load(os.fspath(folder))  # a swapped one, which stock classes refuse
         except MilepostError:
-            return [_runs(_Said("cannot_tell", _shown(error)), "the folder")]
+            return [_runs(_not_loaded(error), "the folder")]
+        seen = {}
+    absent = sorted(name for name in seen.get("missing_keys", ()) if "pooler" not in name.split("."))
+    if absent:
+        return [_runs(_incomplete(absent), "the folder")]
     return check_positions(model)
+
+
+def _not_loaded(error: Exception) -> _Said:
+    fix = "fix what the error names, then run again; without --run, only the files are checked"
+    return _Said("issue", f"the model does not load: {_shown(error)}", "a model that loads", fix)
+
+
+def _incomplete(absent: list[str]) -> _Said:
+    """transformers draws what a file lacks at random, and only logs it. Checkpoints of masked models have no pooler."""
+    got = f"{len(absent)} weights are in no file, so transformers draws them at random: {_listed(absent)}"
+    return _Said("issue", got, "a file with all weights", "get the weights that belong to config.json")
+
+
+def _not_run(error: Exception, model: PreTrainedModel) -> _Said:
+    """An error on plain tokens is an issue, unless the model reads images or sounds next to them."""
+    others = _OTHER_INPUTS & inspect.signature(model.forward).parameters.keys()
+    if others:
+        got = f"the model also reads {', '.join(sorted(others))}, and on tokens alone: {_shown(error)}"
+        return _Said("cannot_tell", got)
+    return _Said(
+        "issue", f"the model fails on tokens: {_shown(error)}", "an answer", "fix the error it names"
+    )
+
+
+def _not_finite(error: NotFinite, model: PreTrainedModel) -> _Said:
+    weights = _finite_weights(model).got or "no weight is NaN"
+    return _Said("issue", f"{error}; {weights}", "finite outputs", "get the weights again, or train again")
+
+
+def _finite_weights(model: PreTrainedModel) -> _Said:
+    """Whether no weight is NaN; random tokens may miss the one row of a table that is."""
+    wrong = [name for name, weight in model.named_parameters() if _has_nan(weight)]
+    if not wrong:
+        return _Said("passed")
+    got = f"weights that hold NaN: {_listed(wrong)}"
+    return _Said("issue", got, "weights that are numbers", "get the weights again, or train again")
+
+
+def _has_nan(weight: Tensor) -> bool:
+    return weight.is_floating_point() and weight.itemsize > 1 and bool(weight.isnan().any())
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(ascii, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @_check("MP341", "a batch, against each sequence alone")
@@ -342,4 +398,4 @@ def _shown(error: Exception) -> str:
 
 
 def _runs(said: _Said, where: str) -> Finding:
-    return Finding("MP340", said.status, "the model runs on tokens", where, said.got)
+    return Finding("MP340", said.status, "the model runs on tokens", where, said.got, said.expected, said.fix)

@@ -24,6 +24,10 @@ class NotRunnable(Exception):
     """Why a model cannot be run on tokens alone; its text is the reason."""
 
 
+class NotFinite(Exception):
+    """A model answers ordinary tokens with NaN or infinity."""
+
+
 @dataclass(frozen=True)
 class Limit:
     """How many positions a model has, or claims.
@@ -52,7 +56,7 @@ class Subject:
         tolerance: largest difference, as a share of the largest number expected.
 
     Raises:
-        NotRunnable: a model that cannot be run on tokens alone.
+        NotRunnable: a model that cannot be run on tokens alone. NotFinite: outputs that are no numbers.
     """
 
     def __init__(
@@ -82,7 +86,7 @@ class Subject:
         tokens = self.tokens(self.length)
         whole = self.run(tokens)
         if not whole.isfinite().all():
-            raise NotRunnable("the outputs are not finite")
+            raise NotFinite("outputs are NaN or infinite")
         self.causal = self.close(self.run(tokens[:, :-1]), whole[:, :-1])
         self.first = self._find_first(tokens, whole)
 
