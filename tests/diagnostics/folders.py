@@ -26,6 +26,11 @@ _TABLES = {
     "opt": ("decoder.embed_positions.weight", ROWS + 2),
     "llama": ("model.embed_tokens.weight", 8),
     "vit": ("embeddings.position_embeddings", 17),
+    "longformer": ("embeddings.position_embeddings.weight", ROWS + 2),
+    "led": ("encoder.embed_positions.weight", ROWS),
+    "big_bird": ("embeddings.position_embeddings.weight", ROWS),
+    "nystromformer": ("embeddings.position_embeddings.weight", ROWS + 2),
+    "llava": ("language_model.embed_tokens.weight", 8),
 }
 
 
@@ -54,7 +59,7 @@ def make_folder(
     save_file({key: values, **(tensors or {})}, folder / "model.safetensors")
     sound: dict[str, Any] = {"config": config}
     if kind != "vit":
-        sound["tokenizer_config"] = {"model_max_length": 4096 if kind == "llama" else ROWS}
+        sound["tokenizer_config"] = {"model_max_length": 4096 if kind in ("llama", "llava") else ROWS}
     for name, document in (sound | documents).items():
         if document is not None:
             (folder / f"{name}.json").write_text(json.dumps(copy.deepcopy(document), indent=2))

@@ -20,6 +20,40 @@ from folders import BERT, GPT2, LLAMA, OPT, ROBERTA, ROWS, VIT, make_folder, of,
 TRUNCATION = {"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0}
 FIXED = {"strategy": {"Fixed": 16}, "direction": "Right", "pad_id": 0}
 LAYER = "h.0.attn"
+PHI = LLAMA | {"hidden_size": 64, "num_attention_heads": 4, "original_max_position_embeddings": 1024}
+LONGFORMER = ROBERTA | {"model_type": "longformer", "attention_window": [4, 8], "num_hidden_layers": 2}
+LED = {
+    "model_type": "led",
+    "max_encoder_position_embeddings": ROWS,
+    "max_decoder_position_embeddings": 10,
+    "attention_window": [8],
+    "encoder_layers": 1,
+}
+BIG_BIRD = BERT | {"model_type": "big_bird", "block_size": 2, "num_random_blocks": 1}
+NYSTROMFORMER = BERT | {"model_type": "nystromformer", "segment_means_seq_len": ROWS, "num_landmarks": 8}
+LLAVA = {
+    "model_type": "llava",
+    "text_config": LLAMA,
+    "vision_config": {"model_type": "clip_vision_model", "image_size": 32, "patch_size": 8},
+}
+
+
+def longrope(short: int = 8, long: int = 8) -> dict[str, Any]:
+    return {"type": "longrope", "short_factor": [1.0] * short, "long_factor": [2.0] * long}
+
+
+def padded(token: str, number: int | None) -> dict[str, Any]:
+    """A tokenizer with a pad token, and its id where one is given."""
+    known = {} if number is None else {"added_tokens_decoder": {str(number): {"content": token}}}
+    return {"model_max_length": ROWS, "pad_token": token} | known
+
+
+def led_tables() -> dict[str, np.ndarray]:
+    return {"decoder.embed_positions.weight": table(10)}
+
+
+def clip_tower() -> dict[str, np.ndarray]:
+    return {"vision_tower.embeddings.position_embedding.weight": table(17)}
 
 
 def case(config: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
@@ -107,6 +141,73 @@ FIRES = {
         "issue",
         case(LLAMA | {"rope_parameters": {"full_attention": {"rope_type": "linear", "factor": 0.5}}}),
     ),
+    "MP318-unknown": (
+        "MP318",
+        "issue",
+        case(LLAMA | {"rope_parameters": {"rope_type": "yran", "factor": 4}}),
+    ),
+    "MP318-no-name": ("MP318", "issue", case(LLAMA | {"rope_scaling": {"type": ["yarn"]}})),
+    "MP318-no-factor": ("MP318", "issue", case(LLAMA | {"rope_parameters": {"rope_type": "linear"}})),
+    "MP318-longrope-short": ("MP318", "issue", case(PHI | {"rope_scaling": longrope(short=7)})),
+    "MP318-longrope-long": ("MP318", "issue", case(PHI | {"rope_scaling": longrope(long=9)})),
+    "MP318-longrope-no-list": (
+        "MP318",
+        "issue",
+        case(PHI | {"rope_scaling": longrope() | {"long_factor": "1"}}),
+    ),
+    "MP318-longrope-zero": (
+        "MP318",
+        "issue",
+        case(LLAMA | {"rope_scaling": longrope() | {"long_factor": [0] * 8}}),
+    ),
+    "MP320-roberta": ("MP320", "issue", case(ROBERTA, tokenizer_config=padded("<pad>", 0))),
+    "MP320-class-default": (
+        "MP320",
+        "issue",
+        case(
+            {name: ROBERTA[name] for name in ROBERTA if name != "pad_token_id"},
+            tokenizer_config=padded("<pad>", 0),
+        ),
+    ),
+    "MP320-bert": ("MP320", "tip", case(BERT, tokenizer_config=padded("[PAD]", 3))),
+    "MP320-data": (
+        "MP320",
+        "tip",
+        case(
+            BERT,
+            tokenizer_config=padded("[PAD]", None),
+            tokenizer={"added_tokens": [{"id": 5, "content": "[PAD]"}]},
+        ),
+    ),
+    "MP320-padding": (
+        "MP320",
+        "tip",
+        case(BERT, tokenizer={"padding": {"strategy": "BatchLongest", "pad_id": 7}}),
+    ),
+    "MP320-generation": (
+        "MP320",
+        "tip",
+        case(GPT2, tokenizer_config=padded("<|pad|>", 9), generation_config={"pad_token_id": 8}),
+    ),
+    "MP320-vocabulary": (
+        "MP320",
+        "issue",
+        case(GPT2 | {"vocab_size": 9}, tokenizer_config=padded("<|pad|>", 9)),
+    ),
+    "MP321-odd": ("MP321", "issue", case(LONGFORMER | {"attention_window": [4, 5]})),
+    "MP321-one-odd": ("MP321", "issue", case(LONGFORMER | {"attention_window": 7})),
+    "MP321-zero": ("MP321", "issue", case(LONGFORMER | {"attention_window": 0})),
+    "MP321-text": ("MP321", "issue", case(LONGFORMER | {"attention_window": "4"})),
+    "MP321-layers": ("MP321", "issue", case(LONGFORMER | {"attention_window": [4, 4, 4]})),
+    "MP321-led": ("MP321", "issue", case(LED | {"attention_window": [10]}, tensors=led_tables())),
+    "MP321-bigbird": ("MP321", "issue", case(BIG_BIRD | {"block_size": 3})),
+    "MP321-nystromformer": ("MP321", "issue", case(NYSTROMFORMER | {"segment_means_seq_len": 64})),
+    "MP321-landmarks": (
+        "MP321",
+        "issue",
+        case(NYSTROMFORMER | {"segment_means_seq_len": 30, "num_landmarks": 4}),
+    ),
+    "MP321-shorter": ("MP321", "tip", case(NYSTROMFORMER | {"segment_means_seq_len": 16})),
     "MP319-none": ("MP319", "tip", case(LLAMA, tokenizer_config={"model_max_length": 1e30})),
     "MP319-more": ("MP319", "tip", case(LLAMA, tokenizer_config={"model_max_length": 8192})),
 }
@@ -144,8 +245,29 @@ SILENT = {
         ),
         case(LLAMA | {"rope_parameters": {"rope_theta": 1e4, "rope_type": "default"}}),
         case(LLAMA),
+        case(PHI | {"rope_scaling": longrope()}),
+        case(PHI | {"rope_scaling": longrope(6, 6) | {"partial_rotary_factor": 0.75}}),
+        case(LLAMA | {"rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]}}),
     ],
-    "MP319": [case(LLAMA), case(BERT, tokenizer_config={})],
+    "MP319": [case(LLAMA), case(BERT, tokenizer_config={}), case(LLAVA, tensors=clip_tower())],
+    "MP320": [
+        case(ROBERTA, tokenizer_config=padded("<pad>", 1)),
+        case(BERT, tokenizer_config=padded("[PAD]", 0)),
+        case(BERT, tokenizer_config=padded("[PAD]", None)),
+        case(GPT2 | {"vocab_size": 10}, tokenizer_config=padded("<|pad|>", 9)),
+        case(BERT),
+    ],
+    "MP321": [
+        case(LONGFORMER),
+        case(LONGFORMER | {"attention_window": 6}),
+        case(LED, tensors=led_tables()),
+        case(BIG_BIRD),
+        case(BIG_BIRD | {"block_size": 3, "attention_type": "original_full"}),
+        case(BIG_BIRD | {"block_size": 64}),
+        case(NYSTROMFORMER),
+        case(NYSTROMFORMER | {"segment_means_seq_len": 64, "num_landmarks": 64}),
+        case(BERT),
+    ],
 }
 
 

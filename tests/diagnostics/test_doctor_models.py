@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from milepost.diagnostics.doctor import apply_fixes, doctor, plan_fixes
+from milepost.diagnostics.doctor.checks.rotary import ROPE_FIELDS
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
 from folders import of, statuses
@@ -33,7 +34,7 @@ MODELS: dict[str, tuple[dict[str, Any], int]] = {
     "gpt2": ({"vocab_size": 30, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 40}, 40),
     "opt": ({"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 16, "word_embed_proj_dim": 16, "max_position_embeddings": 40}, 40),
     "bart": (SIDES | {"max_position_embeddings": 40}, 40),
-    "nystromformer": (SMALL | {"max_position_embeddings": 40, "segment_means_seq_len": 8}, 40),
+    "nystromformer": (SMALL | {"max_position_embeddings": 40, "segment_means_seq_len": 8, "num_landmarks": 8}, 40),
     "clip_text_model": (SMALL | {"max_position_embeddings": 40}, 40),
 }  # fmt: skip
 
@@ -125,6 +126,92 @@ def test_both_towers_of_clip_are_read(tmp_path: Path) -> None:
     assert (change.field, change.old, change.new) == ("text_config.max_position_embeddings", 77, 40)
     apply_fixes(folder, [change])
     assert statuses(doctor(folder), "issue") == set()
+
+
+def test_whispers_limit_is_its_decoders(tmp_path: Path) -> None:
+    small = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+             "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "vocab_size": 60,
+             "pad_token_id": 3, "num_mel_bins": 8, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}  # fmt: skip
+    folder = save("whisper", tmp_path, small | {"max_source_positions": 60, "max_target_positions": 20})
+    set_limit(folder, 1024)
+    report = doctor(folder)
+    assert report["limits"]["usable"]["value"] == 20
+    assert {table["role"] for table in report["tables"]} == {"decoder", "audio"}
+    assert {change.new for change in plan_fixes(folder) if change.file == "tokenizer_config.json"} == {20}
+
+
+def test_a_vision_towers_rows_are_no_text_limit(tmp_path: Path) -> None:
+    vision = {key: value for key, value in SMALL.items() if key != "vocab_size"} | {
+        "model_type": "clip_vision_model"
+    }
+    settings = {
+        "text_config": SMALL | {"model_type": "llama", "max_position_embeddings": 96},
+        "vision_config": vision | {"image_size": 32, "patch_size": 8},
+    }
+    report = doctor(save("llava", tmp_path, settings))
+    assert report["limits"]["usable"]["value"] is None
+    assert report["limits"]["configured"]["value"] == 96
+    assert [table["role"] for table in report["tables"]] == ["vision"]
+
+
+def runs(folder: Path, tokens: int) -> bool:
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    try:
+        model.base_model(input_ids=torch.arange(4, 4 + tokens)[None] % 20 + 5)
+    except (RuntimeError, IndexError, AssertionError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "fits", "fails"),
+    [
+        ("led", {"max_encoder_position_embeddings": 20, "max_decoder_position_embeddings": 20,
+                 "attention_window": [8], "encoder_layers": 1, "decoder_layers": 1, "d_model": 16,
+                 "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 16,
+                 "decoder_ffn_dim": 16}, 16, 17),
+        ("big_bird", {"max_position_embeddings": 63, "block_size": 8, "num_random_blocks": 1}, 56, 58),
+        ("nystromformer", {"max_position_embeddings": 32, "segment_means_seq_len": 16, "num_landmarks": 4}, 16, 20),
+    ],
+)  # fmt: skip
+def test_windows_are_as_the_models_have_them(
+    kind: str, settings: dict[str, Any], fits: int, fails: int, tmp_path: Path
+) -> None:
+    base = SMALL if kind != "led" else {"vocab_size": 30}
+    folder = save(kind, tmp_path, base | settings)
+    assert of(doctor(folder), "MP321")[0]["status"] in ("issue", "tip")
+    assert runs(folder, fits) and not runs(folder, fails)
+
+
+def test_an_odd_longformer_window_does_not_load(tmp_path: Path) -> None:
+    folder = save("longformer", tmp_path, SMALL | {"attention_window": [4], "max_position_embeddings": 40})
+    assert of(doctor(folder), "MP321")[0]["status"] == "passed"
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"attention_window": [5]}))
+    assert of(doctor(folder), "MP321")[0]["status"] == "issue"
+    with pytest.raises(AssertionError):
+        transformers.AutoModel.from_pretrained(folder)
+
+
+def test_the_rope_types_are_those_of_transformers() -> None:
+    """Each type that transformers computes is known, and every field that is called necessary is."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    assert set(ROPE_INIT_FUNCTIONS) <= set(ROPE_FIELDS)
+    factors = {"factor": 2.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "rope_theta": 1e4,
+               "original_max_position_embeddings": 16, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}  # fmt: skip
+    for kind, compute in ROPE_INIT_FUNCTIONS.items():
+        for left_out in (None, *ROPE_FIELDS[kind]):
+            config = transformers.LlamaConfig(
+                hidden_size=16, num_attention_heads=2, max_position_embeddings=64
+            )
+            config.rope_parameters = {"rope_type": kind} | {k: v for k, v in factors.items() if k != left_out}
+            if left_out is None:
+                compute(config, torch.device("cpu"), seq_len=8)
+            else:
+                with pytest.raises((KeyError, TypeError)):
+                    compute(config, torch.device("cpu"), seq_len=8)
 
 
 def minilm() -> Path:

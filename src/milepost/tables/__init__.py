@@ -16,6 +16,7 @@ from milepost.tables.recognition import Match, recognise
 from milepost.tables.rows import COUNTS
 from milepost.tables.rule import PREFIX, RECORD, Rule, read_rule
 from milepost.tables.siblings import COPY_FOLDERS, find_transformer, is_copy, read_modules
+from milepost.tables.windows import segment_of, step_of, windows_of
 
 __all__ = [
     "COPY_FOLDERS",
@@ -49,4 +50,7 @@ __all__ = [
     "read_modules",
     "read_rule",
     "recognise",
+    "segment_of",
+    "step_of",
+    "windows_of",
 ]

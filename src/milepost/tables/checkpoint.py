@@ -55,7 +55,7 @@ class PositionTable:
         grid: images: patches as ``(height, width)``, with frames first for video; None in text, and where the
             configuration does not say it or does not agree with the rows.
         kind: ``learned``, ``patches`` (learned, images) or ``fixed_sinusoid`` (stored, but never trained).
-        role: ``text``, ``encoder``, ``decoder``, ``vision``, ``audio``, ``entity``, ``layout``, ``time``.
+        role: ``text``, ``encoder``, ``decoder``, ``vision``, ``audio``, ``query``, ``entity``, ``layout``, ``time``.
         usable_length: positions reachable: rows - first_row.
         expected_rows: the rows that the configuration asks for; None where it does not say.
         length_field: the configuration's field for the length (``text_config.max_position_embeddings``),

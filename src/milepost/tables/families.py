@@ -70,12 +70,13 @@ FAMILIES: tuple[Family, ...] = (
         _names(
             "bert ernie bert-generation megatron-bert mobilebert squeezebert splinter fnet roc_bert "
             "electra albert rembert convbert big_bird dpr chinese_clip_text_model "
-            "align_text_model blip_text_model flava_text_model "
-            "instructblip_qformer"
+            "align_text_model blip_text_model flava_text_model"
         ),
         (_text(),),
         buffers=_POSITION_IDS,
     ),
+    # reads instructions through a tokenizer of its own, so its length is not the language model's
+    Family("qformer", ("instructblip_qformer",), (_text(role="query"),), buffers=_POSITION_IDS),
     Family("layoutlm", ("layoutlm",), (_text(), *_boxes()), buffers=_POSITION_IDS),
     Family(
         "distilbert",
@@ -253,7 +254,7 @@ FAMILIES: tuple[Family, ...] = (
         ("whisper",),
         (
             _text(f"decoder.{_BART_KEY}", "decoder", field="max_target_positions"),
-            _text(f"encoder.{_BART_KEY}", "encoder", kind="fixed_sinusoid", field="max_source_positions"),
+            _text(f"encoder.{_BART_KEY}", "audio", kind="fixed_sinusoid", field="max_source_positions"),
         ),
     ),
     # images and sounds
@@ -264,7 +265,7 @@ FAMILIES: tuple[Family, ...] = (
         ("vit_mae",),
         (
             _image(kind="fixed_sinusoid"),
-            _image("decoder.decoder_pos_embed", kind="fixed_sinusoid", role="decoder"),
+            _image("decoder.decoder_pos_embed", kind="fixed_sinusoid"),
         ),
     ),
     Family("deit", ("deit",), (_image(prefix_rows=2),)),

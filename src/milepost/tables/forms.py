@@ -14,7 +14,7 @@ class TableForm:
 
     Attributes:
         suffix: the end of its key; what may stand before is a head's prefix that ends in a dot.
-        role: what its positions count (``text encoder decoder vision audio entity layout time``).
+        role: what its positions count (``text encoder decoder vision audio query entity layout time``).
         kind: ``learned``, ``patches`` (learned, images) or ``fixed_sinusoid`` (stored, never trained).
         field: the configuration's field that gives the length; for images: the field of the size.
         extra_rows: rows - field: 0, 2, or ``pad+1``; what to take off before writing a new number of rows.

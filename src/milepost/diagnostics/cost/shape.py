@@ -15,7 +15,7 @@ from milepost.spec import Spec, Value, parse_spec
 from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_id
 
 _SWAPPED = "milepost_"
-_ROLES = ("text", "decoder", "encoder", "vision", "audio", "entity")
+_ROLES = ("text", "decoder", "encoder", "vision", "audio", "query", "entity")
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "layers": ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
     "heads": ("decoder_attention_heads", "num_decoder_attention_heads", "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"),

@@ -17,13 +17,18 @@ GENERATION = "generation_config.json"
 
 
 def measure_limits(case: Case) -> dict[str, Limit]:
-    """All limits: those of the table that reads text (or the first table), then those of the files.
+    """All limits: those of the table that reads text, then those of the files.
+
+    A model that reads no text shows the limits of its first table. In one whose text positions have no table (rotary, beside
+    a vision tower), the tower's rows are not the length of a text.
 
     Returns:
         ``allocated`` (rows), ``usable``, ``configured``, ``trained``, ``tuned``, ``tokenizer``, ``truncation``,
         ``sentence_transformers``, ``generation``.
     """
-    table = case.text_table or next((table for table, _ in case.placed), None)
+    table = case.text_table
+    if table is None and case.checkpoint.positions_by in ("learned", "fixed_sinusoid"):
+        table = next((table for table, _ in case.placed), None)
     limits = _of_table(case, table)
     limits["tokenizer"] = _tokenizer(case)
     limits["truncation"] = _stated(case, TOKENIZER_DATA, "truncation", "max_length")

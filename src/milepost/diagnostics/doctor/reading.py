@@ -118,8 +118,8 @@ def _read_documents(source: Folder | HubModel) -> dict[str, Mapping[str, Any]]:
 
 
 def _read_tokenizer(source: Folder | HubModel) -> dict[str, Any]:
-    """Truncation and padding, of large files from their head: there the tokenizers library writes them."""
-    name, wanted = "tokenizer.json", ("truncation", "padding")
+    """Truncation, padding and added tokens, of large files from their head: there the tokenizers library writes them."""
+    name, wanted = "tokenizer.json", ("truncation", "padding", "added_tokens")
     found: dict[str, Any] = {}
     if (size := source.size(name)) > (_HEAD_BYTES if source.kind == "hub" else _LARGE_BYTES):
         text = source.read(name, 0, min(size, _HEAD_BYTES)).decode("utf-8", errors="replace")
@@ -130,6 +130,8 @@ def _read_tokenizer(source: Folder | HubModel) -> dict[str, Any]:
                 if len(found) == len(wanted):
                     return found
         except (ValueError, RecursionError):
-            pass  # the head ends in the middle of something: read it all
+            if {"truncation", "padding"} <= found.keys():
+                return found  # the list of added tokens is longer than the head; who needs it goes without
+            # the head ends in the middle of something: read it all
     whole = source.read_json(name)
     return {member: whole[member] for member in wanted if member in whole}

@@ -8,7 +8,9 @@ from milepost.diagnostics.doctor.checks import (  # noqa: F401  (each enters its
     copies,
     generation,
     images,
+    padding,
     rotary,
     sentences,
     tokenizer,
+    windows,
 )

@@ -8,6 +8,20 @@ from typing import Any
 from milepost.diagnostics.doctor.case import Case, Outcome, check, count, place, shown
 from milepost.diagnostics.doctor.limits import TOKENIZER, TOKENIZER_DATA, rope_parts
 
+ROPE_FIELDS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "axial": (),
+    "mrope": (),
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "yarn": ("factor",),
+    "longrope": ("short_factor", "long_factor"),
+    "su": ("short_factor", "long_factor"),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor"),
+    "proportional": (),
+}
+"""Rope types of transformers 5.23 and 5.24, older names included, each with the fields without which it raises an error."""
+
 _ORIGINAL = "original_max_position_embeddings"
 _LENGTH = "max_position_embeddings"
 _WANT_ORIGINAL = ("yarn", "longrope", "llama3")
@@ -76,6 +90,26 @@ def _check_settings(
     original = count(settings.get(_ORIGINAL, part.get(_ORIGINAL)))
     factor = settings.get("factor")
     where = place(case.config_file, *path)
+    if not isinstance(kind, str) or kind not in ROPE_FIELDS:
+        yield Outcome(
+            "issue",
+            f"rope_type = {shown(kind)}: transformers knows no such scaling, and the model does not run",
+            f"{where}.{'rope_type' if 'rope_type' in settings else 'type'}",
+            f"one of {', '.join(sorted(ROPE_FIELDS))}",
+            "correct it, or run the model with the code that knows it",
+        )
+        return
+    if absent := [name for name in ROPE_FIELDS[kind] if settings.get(name) is None]:
+        yield Outcome(
+            "issue",
+            f"{kind} without {', '.join(absent)}",
+            where,
+            ", ".join(ROPE_FIELDS[kind]),
+            "state what is missing",
+        )
+    for name in ("short_factor", "long_factor"):
+        if kind in ("longrope", "su") and settings.get(name) is not None:
+            yield from _check_list(settings[name], _pairs(part, settings, path), f"{where}.{name}")
     if factor is not None and (
         isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor < 10**20
     ):
@@ -109,3 +143,36 @@ def _check_settings(
             f"{_LENGTH} of at most {original * factor:g}",
             "raise the factor, or lower the length",
         )
+
+
+def _pairs(part: Mapping[str, Any], settings: Mapping[str, Any], path: tuple[str, ...]) -> int | None:
+    """Pairs of channels that are rotated; None where the configuration does not say, or says it for each kind of layer."""
+    if path[-1] not in ("rope_scaling", "rope_parameters"):
+        return None
+    dim = next((n for name in ("qk_rope_head_dim", "head_dim") if (n := count(part.get(name)))), None)
+    hidden, heads = count(part.get("hidden_size")), count(part.get("num_attention_heads"))
+    if dim is None and hidden and heads:
+        dim = hidden // heads
+    share = settings.get(
+        "partial_rotary_factor", part.get("partial_rotary_factor", part.get("rotary_pct", 1.0))
+    )
+    if dim is None or isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        return None
+    return int(dim * share) // 2
+
+
+def _check_list(stated: Any, pairs: int | None, where: str) -> Iterator[Outcome]:
+    """One positive factor for each pair of channels."""
+    right = isinstance(stated, list) and all(
+        isinstance(one, int | float) and not isinstance(one, bool) and 0 < one < 10**20 for one in stated
+    )
+    if right and pairs in (None, len(stated)):
+        return
+    got = f"{len(stated)} factors" if right else "not a list of positive numbers"
+    yield Outcome(
+        "issue",
+        f"{got}; the model rotates {pairs} pairs of channels" if pairs else got,
+        where,
+        f"a list of {pairs} numbers" if pairs else "a list of numbers",
+        "get the configuration that belongs to these weights",
+    )
