@@ -398,6 +398,25 @@ def generation_agrees(case: Case) -> None:
     close(scores[2], scores[0], "behind left pads")
 
 
+@torch.no_grad()
+def strategies_agree(case: Case) -> None:
+    """Beams with and without a cache write the same; drafts from the prompt or from another model change nothing."""
+    subject = case.subject
+    if subject.kind != "decoder":
+        raise Inapplicable("it writes no text by generate alone")
+    model, ids = case.swapped(), tokens(subject.pad)[:1]
+    options: dict[str, Any] = {"max_new_tokens": 5, "do_sample": False, "pad_token_id": subject.pad,
+                               "eos_token_id": None}  # fmt: skip
+    beams = [model.generate(ids, num_beams=3, use_cache=use, **options) for use in (True, False)]
+    assert torch.equal(*beams), "beams differ without a cache"
+    greedy = model.generate(ids, **options)
+    lookup = model.generate(ids.repeat(1, 2), prompt_lookup_num_tokens=2, **options)
+    assert torch.equal(lookup, model.generate(ids.repeat(1, 2), **options)), "prompt lookup differs"
+    if case.family not in _NO_INTERFACE:
+        drafted = model.generate(ids, assistant_model=case.swapped(), **options)
+        assert torch.equal(drafted, greedy), "assisted decoding differs"
+
+
 def _gradients(model: PreTrainedModel, subject: Subject) -> dict[str, Tensor]:
     model.zero_grad()
     torch.manual_seed(4)  # some encodings draw positions
@@ -479,6 +498,7 @@ PROPERTIES: tuple[Callable[[Case], None], ...] = (
     packing_changes_nothing,
     cache_changes_nothing,
     generation_agrees,
+    strategies_agree,
     gradients_reach_all,
     checkpointing_changes_nothing,
     disk_keeps_it,

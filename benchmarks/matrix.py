@@ -25,13 +25,33 @@ from milepost.models.rows import REFUSED
 
 ROOT = Path(__file__).parents[1]
 # of the package models, what has no part in a swap
-ELSEWHERE = {"checking.py", "subject.py", "gpt2.py"}
+ELSEWHERE = {"checking.py", "subject.py", "gpt2.py", "self_test.py"}
 Results = dict[Case, dict[str, str] | str]
 
 
-def versions() -> str:
-    """What the matrix depends on and is not in the project."""
-    return f"torch {version('torch').split('+')[0]}, transformers {version('transformers')}"
+_HEADER = re.compile(r"Inputs: `(\w+)`; the same results with (.+)\.$", re.MULTILINE)
+
+
+def read_header(text: str) -> tuple[str, list[str]]:
+    """The hash of the inputs of a page, and the versions under which it was made."""
+    found = _HEADER.search(text)
+    return ("", []) if found is None else (found[1], found[2].split(", "))
+
+
+def merge(old: str, new: str) -> str:
+    """The page ``new``, with the versions of ``old`` where they gave the same.
+
+    Ends with a message, if the same sources gave something else under other versions.
+    """
+    (inputs, before), (same, now) = read_header(old), read_header(new)
+    if inputs != same or before == now:
+        return new
+    if _HEADER.sub("", old) != _HEADER.sub("", new):
+        sys.exit(f"the results differ from those with {', '.join(before)}; nothing is written")
+    return new.replace(
+        f"the same results with {', '.join(now)}.",
+        f"the same results with {', '.join(sorted({*before, *now}))}.",
+    )
 
 
 def inputs_hash() -> str:
@@ -43,7 +63,7 @@ def inputs_hash() -> str:
         Path(__file__).with_name("family_matrix.py"),
         Path(__file__),
     ]
-    found = hashlib.sha256(versions().encode())
+    found = hashlib.sha256()
     for path in sources:
         found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()[:32]
@@ -86,7 +106,7 @@ def render(results: Results) -> str:
             "# Families: which encodings work where",
             "Written by `make matrix`; do not edit. Each cell is a tiny random model of the family with the "
             "encoding swapped in: how many properties held, of those that apply. A dash is a refusal.",
-            f"Inputs: `{inputs_hash()}`, {versions()}.",
+            f"Inputs: `{inputs_hash()}`; the same results with transformers {version('transformers')}.",
             _render_cells(results),
             "## What did not hold",
             _render_failures(results),
@@ -170,7 +190,8 @@ def main() -> int:
     results = run_all(options.families.split(","), options.workers)
     page = render(results)
     if options.out is not None:
-        options.out.write_text(page + "\n", encoding="utf-8")
+        old = options.out.read_text("utf-8") if options.out.exists() else ""
+        options.out.write_text(merge(old, page + "\n"), encoding="utf-8")
     return 1 if "**!**" in page else 0
 
 

@@ -18,6 +18,7 @@
     ├── ExtendRefused      MP123      3   (ValueError)   a model that cannot be given another length
     ├── ModelError         MP124      3   (ValueError)   a model that cannot be loaded and run to be measured
     ├── PatchRefused       MP125      3   (ValueError)   a table patch for another model
+    ├── UntestedVersion    MP126      2   (RuntimeError) versions under which swapped models are wrong
     ├── UnsafeFile         MP130      3   (ValueError)   a malformed or hostile file
     ├── HubError           MP131      2   (OSError)      the Hub cannot be reached, or refuses
     ├── TrialFailed        MP140      1   (RuntimeError) a trial ended without a result
@@ -188,6 +189,13 @@ class PatchRefused(MilepostError, ValueError):
     """A table patch belongs to another model; nothing was written."""
 
     code = "MP125"
+
+
+class UntestedVersion(MilepostError, RuntimeError):
+    """The installed transformers or torch make swapped models give other answers."""
+
+    code = "MP126"
+    exit_code = 2
 
 
 class UnsafeFile(MilepostError, ValueError):

@@ -3,7 +3,6 @@
 import copy
 import importlib
 import pickle
-import re
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from milepost.errors import MilepostError, SwapRefused
 from milepost.models import calls, families, geometry, swap
 from milepost.models.families import find_bases
 from milepost.models.rows import REFUSED
+from milepost.models.self_test import TESTED_TRANSFORMERS
 from milepost.models.slot import Slot
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +57,19 @@ def test_properties_hold(case):
     assert sum(value == "passed" for value in found.values()) >= 2
 
 
+CACHED = [matrix.cache_changes_nothing, matrix.generation_agrees, matrix.strategies_agree]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in covering() if case.subject.has_cache], ids=lambda case: case.family
+)
+def test_every_family_with_a_cache_answers_with_it_as_without(case):
+    with matrix.quiet():
+        found = {one.__name__: matrix.check(case, one) for one in CACHED}
+    assert not {name: value for name, value in found.items() if value.startswith("failed")}
+    assert found["cache_changes_nothing"] == "passed"
+
+
 @pytest.mark.parametrize("family", list(families()))
 def test_the_familys_own_encoding_computes_what_stock_computes(family):
     own = "rotary" if families()[family][0].rotary else "learned"
@@ -77,11 +90,25 @@ def test_a_full_graph_compiles():
 
 def test_the_page_is_as_new_as_what_it_describes():
     text = (ROOT / "docs" / "families.md").read_text("utf-8")
-    found = re.search(r"Inputs: `(\w+)`, (.+)\.", text)
-    assert found is not None
-    if found[2] != page.versions():
-        pytest.skip(f"the page was made with {found[2]}, here is {page.versions()}")
-    assert found[1] == page.inputs_hash(), "run: make matrix"
+    inputs, versions = page.read_header(text)
+    assert inputs == page.inputs_hash(), "run: make matrix"
+    missing = {f"transformers {version}" for version in TESTED_TRANSFORMERS} - set(versions)
+    assert not missing, "run `make matrix` under these versions too"
+
+
+def test_the_page_keeps_the_versions_whose_results_are_the_same():
+    def written(versions, cells, inputs="a" * 32):
+        return f"# Families\n\nInputs: `{inputs}`; the same results with {', '.join(versions)}.\n\n{cells}\n"
+
+    old = written(["transformers 5.23.0"], "| 6/6 |")
+    new = written(["transformers 5.24.0"], "| 6/6 |")
+    assert page.merge(old, new) == written(["transformers 5.23.0", "transformers 5.24.0"], "| 6/6 |")
+    assert page.merge(new, new) == new
+    with pytest.raises(SystemExit, match=r"differ from those with transformers 5\.23\.0"):
+        page.merge(old, written(["transformers 5.24.0"], "| 5/6 **!** |"))
+    changed = written(["transformers 5.24.0"], "| 7/7 |", "b" * 32)
+    assert page.merge(old, changed) == changed  # the sources changed: earlier results say nothing
+    assert page.merge("", new) == new
 
 
 def test_every_family_has_a_tiny_model():
@@ -148,6 +175,7 @@ BREAKAGES = {
     "packing_changes_nothing": ("learned", lambda patch: patch.setattr(Slot, "read", shifted_read(Slot.read))),
     "cache_changes_nothing": ("rotary", lambda patch: patch.setattr(calls, "_slot_pair", ignore_past)),
     "generation_agrees": ("rotary", lambda patch: patch.setattr(calls, "_slot_pair", ignore_past)),
+    "strategies_agree": ("rotary", lambda patch: patch.setattr(calls, "_slot_pair", ignore_past)),
     "gradients_reach_all": ("learned", lambda patch: patch.setattr(matrix.Case, "swapped", refuse_gradients(matrix.Case.swapped))),
     "checkpointing_changes_nothing": ("learned", lambda patch: patch.setattr(Slot, "read", shifted_read(Slot.read))),
     "disk_keeps_it": ("learned", lambda patch: patch.setattr(matrix, "load", lambda folder: matrix.Case("gpt2", "learned").stock())),

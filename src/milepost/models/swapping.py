@@ -20,6 +20,7 @@ from milepost.models.families import find_bases
 from milepost.models.family import Family
 from milepost.models.measuring import find_table, geometries, table_rows, table_weight
 from milepost.models.record import KEY, ROPE, swapped_class
+from milepost.models.self_test import check_versions
 from milepost.models.slot import ParameterSlot, Silent, Slot
 from milepost.models.transformers_private import (
     clear_weight_conversions,
@@ -67,6 +68,7 @@ def swap(
         UnknownFamily: MP120, no family that is known.
         SwapRefused: MP121, a family or an encoding that makes no sense here, or rows that are not there.
         UnknownName: MP104. SpecError: MP103. OptionError: MP105.
+        UntestedVersion: MP126, transformers or torch under which swapped models answer wrongly.
 
     >>> from transformers import GPT2Config, GPT2LMHeadModel
     >>> config = GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=16, n_positions=32)
@@ -74,6 +76,13 @@ def swap(
     >>> model.transformer.milepost.name
     'rotary'
     """
+    check_versions(_swap)
+    return _swap(model, encoding, positions=positions, max_len=max_len)
+
+
+def _swap(
+    model: Model, encoding: str | Spec | Encoding, *, positions: str = "mask", max_len: int | None = None
+) -> Model:
     parts = find_bases(model)
     if positions not in POSITIONS:
         raise OptionError(
@@ -95,7 +104,7 @@ def swap(
                 got=f"an encoding passed as a module, and {len(parts)} places for it",
                 fix="swap with a spec string",
             )
-        return install(model, [encoding], spec=None, geometries=measured, positions=positions)
+        return _install(model, [encoding], spec=None, geometries=measured, positions=positions)
     spec = canonical(encoding)
     if max_len is not None:
         measured = [_lengthened(shape, max_len) for shape in measured]
@@ -103,7 +112,7 @@ def swap(
         _build(spec, shape, table_rows(base, family))
         for (base, family), shape in zip(parts, measured, strict=True)
     ]
-    return install(model, built, spec=str(spec), geometries=measured, positions=positions)
+    return _install(model, built, spec=str(spec), geometries=measured, positions=positions)
 
 
 def _lengthened(shape: Geometry, max_len: int) -> Geometry:
@@ -140,7 +149,23 @@ def install(
     geometries: Sequence[Geometry],
     positions: str,
 ) -> Model:
-    """Put built encodings into a model; everything that can fail comes before the first change."""
+    """Put built encodings into a model; everything that can fail comes before the first change.
+
+    Raises:
+        SwapRefused: MP121. UntestedVersion: MP126.
+    """
+    check_versions(_swap)
+    return _install(model, encodings, spec=spec, geometries=geometries, positions=positions)
+
+
+def _install(
+    model: Model,
+    encodings: Sequence[Encoding],
+    *,
+    spec: str | None,
+    geometries: Sequence[Geometry],
+    positions: str,
+) -> Model:
     parts = find_bases(model)
     for (_, family), encoding in zip(parts, encodings, strict=True):
         _check_sense(family, encoding)
