@@ -232,6 +232,49 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
         read_pictures(str(tmp_path))
 
 
+def test_small_gzip_that_announces_gigabytes_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    file = tmp_path / "train-images-idx3-ubyte.gz"
+    file.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 2047, 1024, 1024) + bytes(100_000)))
+    with pytest.raises(DataError, match="too large") as refused:
+        read_pictures(str(file))
+    assert "100 for each byte" in refused.value.fix
+
+
+def test_header_alone_takes_no_memory(tmp_path: Path) -> None:
+    file = tmp_path / "train-images-idx3-ubyte"
+    file.write_bytes(struct.pack(">4I", 0x803, 16_000, 256, 256) + bytes(10))
+    with pytest.raises(DataError, match="1048576000 bytes announced, 10 there"):
+        read_pictures(str(file))
+
+
+def test_corrupt_metadata_of_a_camera_is_refused_or_ignored(tmp_path: Path) -> None:
+    write_folders(tmp_path, {"a": 2, "b": 2})
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x8769] = {36864: b"0230"}
+    file = tmp_path / "b" / "x.jpg"
+    Image.new("RGB", (16, 16)).save(file, exif=exif)
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(100):
+        content = bytearray(whole)
+        for at in rng.integers(2, 160, rng.integers(1, 6)):
+            content[at] = rng.integers(256)
+        file.write_bytes(content)
+        try:
+            read_pictures(str(tmp_path))
+        except DataError:
+            refused += 1
+    assert 0 < refused < 100
+
+
+def test_images_together_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folders(tmp_path, {"a": 2, "b": 2})
+    monkeypatch.setattr("milepost.tasks.pictures.MAX_SET_BYTES", 100)
+    with pytest.raises(DataError, match="more than 100 bytes of pixels"):
+        read_pictures(str(tmp_path))
+
+
 def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
     outside = write_folders(tmp_path / "outside", {"a": 1}) / "a" / "0.PNG"
     write_folders(tmp_path / "in", {"a": 2, "b": 2})

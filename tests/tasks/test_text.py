@@ -147,7 +147,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, name: str, content: bytes, s
 def test_a_malformed_parquet_file_and_one_of_lists_are_refused(tmp_path: Path) -> None:
     parquet(tmp_path / "lists.parquet", {"text": [["a"], ["b"]]})
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
-    for name, said in (("bad", "Parquet file cannot be read"), ("lists", "row 0: list")):
+    for name, said in (("bad", "Parquet file cannot be read"), ("lists", "list<element: string>")):
         with pytest.raises(DataError, match=said):
             read_text(str(tmp_path / f"{name}.parquet"))
 
@@ -195,7 +195,7 @@ def test_links_stay_in_the_folder_and_a_pipe_is_not_opened(tmp_path: Path) -> No
     with pytest.raises(UnsafeFile, match=r"c\.txt"):
         read_text(str(tmp_path / "in"))
     os.mkfifo(tmp_path / "pipe.txt")
-    with pytest.raises(DataError, match="no plain file"):
+    with pytest.raises(DataError, match="not a regular file"):
         read_text(str(tmp_path / "pipe.txt"))
 
 

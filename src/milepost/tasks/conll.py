@@ -9,7 +9,7 @@ from pathlib import Path
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.files import expand
 from milepost.tasks import python_library
-from milepost.tasks.sources import find_files, hash_texts, is_there, read_characters
+from milepost.tasks.sources import check_rows, find_files, hash_texts, is_there, iterate_lines
 from milepost.tasks.tables import find_column
 from milepost.tasks.text import BUILTIN_PREFIX
 
@@ -97,7 +97,9 @@ def _read(file: Path, text_column: str | None, label_column: str | None) -> list
     universal = file.suffix.lower() == ".conllu"
     documents: list[list[list[tuple[str, str]]]] = [[[]]]
     chosen, fields = None, 0
-    for number, line in enumerate(read_characters(file).split("\n"), 1):
+    known: dict[tuple[str, str], tuple[str, str]] = {}  # words come back: each pair is held once
+    for number, line in enumerate(iterate_lines(file), 1):
+        line = line.removesuffix("\n")
         row = line.split("\t") if "\t" in line else line.split()
         if not line.strip():
             if documents[-1][-1]:
@@ -114,7 +116,9 @@ def _read(file: Path, text_column: str | None, label_column: str | None) -> list
                     got=f"{file}, line {number}: {line[:80]!r}, {fields} columns in the first",
                     fix="mend the line; an empty line ends a sentence",
                 )
-            documents[-1][-1].append((row[chosen[0]], row[chosen[1]].strip()))
+            check_rows(str(file), number)
+            pair = row[chosen[0]], row[chosen[1]].strip()
+            documents[-1][-1].append(known.setdefault(pair, pair))
     full = [[sentence for sentence in document if sentence] for document in documents]
     return [document for document in full if document]
 

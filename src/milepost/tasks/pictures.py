@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
+import os
 import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from milepost.errors import DataError, MissingExtra, UnknownName
+from milepost.errors import DataError, MilepostError, MissingExtra, UnknownName
 from milepost.files import expand
+from milepost.tasks.sources import open_regular
 from milepost.tasks.text import BUILTIN_PREFIX
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LARGEST_SIDE = 256
-_MOST_PIXELS = 1 << 26  # of one image before it is made smaller: 8,192 x 8,192
-_MOST_BYTES = 1 << 31  # of all images of an idx file
+MAX_PIXELS: Final = 1 << 25
+"""Of one image before it is made smaller, as 8,192 x 4,096: it takes four bytes of memory for each, twice."""
+MAX_IMAGE_BYTES: Final = 1 << 27
+"""Of the file of one image."""
+MAX_SET_BYTES: Final = 1 << 30
+"""Of the pixels of all images together, at the size that is kept."""
+MAX_RATIO: Final = 100
+"""Bytes that one byte of a gzip file may hold, once they are more than ``FREE_BYTES``."""
+FREE_BYTES: Final = 1 << 26
+_PIECE_BYTES = 1 << 20
 _GRAY = ("1", "L", "LA")
 _COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _IMAGES, _LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
@@ -123,25 +134,45 @@ def _read_idx(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
 def _read_array(file: Path, axes: int) -> UInt8[np.ndarray, ...]:
     """One array of bytes; no more is ever unpacked than its header says."""
     try:
-        with cast(BinaryIO, gzip.open(file) if file.suffix == ".gz" else file.open("rb")) as stream:
-            begin = stream.read(4 + 4 * axes)
-            header = np.frombuffer(begin[: len(begin) // 4 * 4], dtype=">u4").astype(np.int64)
-            if len(header) != 1 + axes or header[0] != 0x800 + axes:
-                raise DataError("a file is not in idx format", got=f"{file}: another header",
-                                fix=f"give unsigned bytes of {axes} axes, as MNIST's")  # fmt: skip
-            wanted = int(np.prod(header[1:].astype(object)))
-            if not 0 < wanted <= _MOST_BYTES:
-                raise DataError("an idx file is empty or too large", got=f"{file}: {wanted} bytes announced",
-                                fix=f"give at most {_MOST_BYTES}")  # fmt: skip
-            content = stream.read(wanted + 1)
+        with open_regular(file) as packed:
+            stream = gzip.GzipFile(fileobj=packed) if file.suffix == ".gz" else packed
+            shape = _read_header(file, stream.read(4 + 4 * axes), axes)
+            wanted = _count_bytes(file, shape, os.fstat(packed.fileno()).st_size)
+            # pages of memory are taken as they are filled: a header alone takes none
+            content, there = np.empty(wanted, np.uint8), 0
+            while there < wanted:
+                got = stream.readinto(content[there : there + _PIECE_BYTES].data)
+                if not got:
+                    break
+                there += got
+            more = bool(stream.read(1))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError("an idx file cannot be read", got=f"{file}: {error}",
-                        fix="check that it is whole, and its labels beside it") from None  # fmt: skip
-    if len(content) != wanted:
-        more = "more" if len(content) > wanted else len(content)
+                        fix="check that it is whole, and its labels next to it") from None  # fmt: skip
+    if there != wanted or more:
         raise DataError("an idx file has another size than its header says",
-                        got=f"{file}: {wanted} bytes announced, {more} there", fix="fetch it again")  # fmt: skip
-    return np.frombuffer(content, np.uint8).reshape(header[1:])
+                        got=f"{file}: {wanted} bytes announced, {'more' if more else there} there",
+                        fix="fetch it again")  # fmt: skip
+    return content.reshape(shape)
+
+
+def _read_header(file: Path, begin: bytes, axes: int) -> list[int]:
+    header = np.frombuffer(begin[: len(begin) // 4 * 4], dtype=">u4").tolist()
+    if len(header) != 1 + axes or header[0] != 0x800 + axes:
+        raise DataError("a file is not in idx format", got=f"{file}: another header",
+                        fix=f"give unsigned bytes of {axes} axes, as MNIST's")  # fmt: skip
+    return list(header[1:])
+
+
+def _count_bytes(file: Path, shape: list[int], packed: int) -> int:
+    """The bytes that a header announces, refused where they are too many, or too many for the file."""
+    wanted = math.prod(shape)
+    most = MAX_SET_BYTES if file.suffix != ".gz" else max(FREE_BYTES, min(MAX_SET_BYTES, MAX_RATIO * packed))
+    if not 0 < wanted <= most:
+        raise DataError("an idx file is empty or too large",
+                        got=f"{file}: {wanted:,} bytes announced in a file of {packed:,}",
+                        fix=f"give at most {most:,} (gzip: {MAX_RATIO} for each byte of the file)")  # fmt: skip
+    return wanted
 
 
 # ---- folders of files
@@ -163,7 +194,11 @@ def _read_folders(source: str, path: Path) -> Pictures:
             fix="give a folder with one folder of images for each class, MNIST's files, or builtin:digits",
         )
     _check_inside(path, [file for name in classes for file in files[name]])
-    images = [_read_image(file) for name in classes for file in files[name]]
+    images, kept = [], 0
+    for file in (file for name in classes for file in files[name]):
+        images.append(_read_image(file))
+        kept += images[-1].size[0] ** 2 * len(images[-1].getbands())
+        _check_set(source, kept)
     labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
     mode = "RGB" if any(image.mode == "RGB" for image in images) else "L"
     side = min(min(image.size[0] for image in images), LARGEST_SIDE)
@@ -175,36 +210,60 @@ def _read_folders(source: str, path: Path) -> Pictures:
     return Pictures(source, classes, pixels.reshape(len(pixels), side, side, -1), labels.astype(np.int64))
 
 
+def _check_set(source: str, size: int) -> None:
+    if size > MAX_SET_BYTES:
+        raise DataError(
+            "the images are too many",
+            got=f"{source[:300]}: more than {MAX_SET_BYTES:,} bytes of pixels",
+            fix=f"give fewer or smaller ones: at most {LARGEST_SIDE} x {LARGEST_SIDE} are kept of each",
+        )
+
+
 def _read_image(file: Path) -> Any:
     """A square image, grey or coloured, at most ``LARGEST_SIDE`` wide."""
     try:
-        from PIL import Image, ImageOps, UnidentifiedImageError
+        from PIL import Image
     except ImportError as error:
         raise MissingExtra.of("data", error.name or "PIL") from None
-    damaged = (OSError, SyntaxError, ValueError, zlib.error, UnidentifiedImageError)
-    try:
-        with warnings.catch_warnings(), Image.open(file, formats=("JPEG", "PNG")) as opened:
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            width, height = opened.size
-            if width * height > _MOST_PIXELS:
-                raise Image.DecompressionBombError(f"{width} x {height} pixels")
-            if opened.mode not in (*_GRAY, *_COLOUR):
-                raise ValueError(f"pixels of the kind {opened.mode}, which would lose their values")
-            opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            square = min(upright.size)
-            image = ImageOps.fit(
-                upright.convert("L" if opened.mode in _GRAY else "RGB"),
-                (min(square, LARGEST_SIDE),) * 2,
-                Image.Resampling.BICUBIC,
-            )
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError("an image is too large to be unpacked", got=f"{file}: {error}",
-                        fix="make it smaller, or leave it out") from None  # fmt: skip
-    except damaged as error:
-        raise DataError("an image cannot be read", got=f"{file}: {error}",
-                        fix="save it again as an 8-bit JPEG or PNG, or leave it out") from None  # fmt: skip
-    return image
+    with open_regular(file) as stream, warnings.catch_warnings():
+        if os.fstat(stream.fileno()).st_size > MAX_IMAGE_BYTES:
+            raise _too_large(file, f"more than {MAX_IMAGE_BYTES:,} bytes")
+        warnings.simplefilter("ignore")  # of metadata that Pillow cannot read
+        try:
+            with Image.open(stream, formats=("JPEG", "PNG")) as opened:
+                width, height = opened.size
+                if width * height > MAX_PIXELS:
+                    raise _too_large(file, f"{width} x {height} pixels, at most {MAX_PIXELS:,} are read")
+                if opened.mode not in (*_GRAY, *_COLOUR):
+                    raise ValueError(f"pixels of the kind {opened.mode}, which would lose their values")
+                return _fit(opened)
+        except MilepostError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise _too_large(file, str(error)) from None
+        # damaged files and metadata make Pillow raise errors of any kind: struct.error, KeyError, TypeError
+        except Exception as error:
+            raise DataError("an image cannot be read", got=f"{file}: {str(error)[:200] or type(error).__name__}",
+                            fix="save it again as an 8-bit JPEG or PNG, or leave it out") from None  # fmt: skip
+
+
+def _fit(image: Any) -> Any:
+    """Upright, square, grey or coloured, and small; with as few copies of a large image as can be."""
+    from PIL import Image, ImageOps
+
+    grey = image.mode in _GRAY
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    mode = "L" if grey else "RGB"
+    upright = image if image.mode == mode else image.convert(mode)
+    side = min(*upright.size, LARGEST_SIDE)
+    return ImageOps.fit(upright, (side, side), Image.Resampling.BICUBIC)
+
+
+def _too_large(file: Path, got: str) -> DataError:
+    return DataError(
+        "an image is too large to be unpacked", got=f"{file}: {got}", fix="make it smaller, or leave it out"
+    )
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Callable, Sequence
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64
 
 from milepost.errors import DataError, MissingExtra, UnknownName
 from milepost.files import expand
+from milepost.tasks.sources import check_rows, is_there
+from milepost.tasks.tables import iterate_rows
 from milepost.tasks.text import BUILTIN_PREFIX
 
 _DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
+_LONGEST = 300  # characters of an error's list of columns
 
 
 @dataclass(frozen=True)
@@ -67,54 +69,57 @@ def read_series(source: str, columns: str | None = None, *, header: bool = True)
         names, values = BUILTINS[name]()
         chosen = _choose(columns, names, [True] * len(names), source)
         return Series(source, tuple(names[at] for at in chosen), names, values[:, chosen])
-    rows = _read_rows(expand(source))
-    names = tuple(cell.strip() for cell in rows[0]) if header else tuple(map(str, range(len(rows[0]))))
+    file = expand(source)
+    if file.suffix.lower() not in _DELIMITERS or not is_there(file):
+        raise DataError(
+            "there is no table of series at this path",
+            got=source[:300],
+            fix=f"give a {', '.join(_DELIMITERS)} file, or builtin:seasons",
+        )
+    rows = iterate_rows(file, {"delimiter": _DELIMITERS[file.suffix.lower()]})
+    begin = list(itertools.islice((row for _, row in rows), 1 + header))
+    if not begin:
+        raise DataError("the table is empty", got=str(file), fix="give rows of numbers")
+    names = tuple(cell.strip() for cell in begin[0]) if header else tuple(map(str, range(len(begin[0]))))
     if header and any(_is_number(name) and not name.lstrip("+-").isdecimal() for name in names):
         raise DataError(
             "the first row is no header: it holds numbers",
             got=f"{source}: {', '.join(names)[:60]}",
             fix="--no-header, or name the columns",
         )
-    body, first = (rows[1:], 2) if header else (rows, 1)
-    if not body:
+    if len(begin) == header:
         raise DataError(
             "the table holds no steps", got=f"{source}: a header alone", fix="give rows of numbers"
         )
-    for at, row in enumerate(body):
+    chosen = _choose(columns, names, [_is_number(cell) for cell in begin[-1]], source)
+    body = itertools.chain(begin[header:], (row for _, row in rows))
+    return Series(
+        source, tuple(names[at] for at in chosen), names, _read_steps(source, names, chosen, body, 1 + header)
+    )
+
+
+def _read_steps(
+    source: str, names: tuple[str, ...], chosen: list[int], rows: Iterable[list[str]], first: int
+) -> Float64[np.ndarray, "steps channels"]:
+    """Numbers of the chosen columns, a row at a time: as text they take eight times the memory."""
+    values = array("d")
+    for number, row in enumerate(rows, first):
         if len(row) != len(names):
             raise DataError(
                 "a row of the table is longer or shorter than the first",
-                got=f"{source}: {len(row)} cells in row {at + first}, {len(names)} in row 1",
+                got=f"{source}: {len(row)} cells in row {number}, {len(names)} in row 1",
                 fix="give one row a step and one column a channel, separated by commas (tabs in a .tsv)",
             )
-    chosen = _choose(columns, names, [_is_number(cell) for cell in body[0]], source)
-    values = np.stack([_numbers(source, names[at], [row[at] for row in body], first) for at in chosen], 1)
-    return Series(source, tuple(names[at] for at in chosen), names, values)
-
-
-def _read_rows(file: Path) -> list[list[str]]:
-    if not file.is_file() or file.suffix.lower() not in _DELIMITERS:
-        raise DataError(
-            "there is no table of series at this path",
-            got=str(file),
-            fix=f"give a {', '.join(_DELIMITERS)} file, or builtin:seasons",
-        )
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-        text = text.replace("\r\n", "\n").replace("\r", "\n")  # of old Macs too
-        rows = [
-            row for row in csv.reader(io.StringIO(text), delimiter=_DELIMITERS[file.suffix.lower()]) if row
-        ]
-    except UnicodeDecodeError as error:
-        raise DataError("a table is not UTF-8 text", got=f"{file}: at byte {error.start}",
-                        fix="convert it to UTF-8") from None  # fmt: skip
-    except (OSError, csv.Error) as error:
-        raise DataError("a table cannot be read", got=f"{file}: {error}", fix="check the file") from None
-    if "\0" in text:
-        raise DataError("a table is binary", got=f"{file}: a zero byte", fix="give a table of text")
-    if not rows:
-        raise DataError("the table is empty", got=str(file), fix="give rows of numbers")
-    return rows
+        check_rows(source, number)
+        for at in chosen:
+            if not _is_number(row[at]):
+                raise DataError(
+                    "a cell of a series is no finite number",
+                    got=f"{source}: {row[at][:40]!r} in row {number}, column {names[at][:80]}",
+                    fix="fill gaps in, or leave these steps out; or name other columns with --text-column",
+                )
+            values.append(float(row[at]))
+    return np.frombuffer(values, np.float64).reshape(-1, len(chosen))
 
 
 def _choose(columns: str | None, names: Sequence[str], numeric: Sequence[bool], source: str) -> list[int]:
@@ -124,7 +129,7 @@ def _choose(columns: str | None, names: Sequence[str], numeric: Sequence[bool], 
         if not chosen:
             raise DataError(
                 "no column of the table begins with a number",
-                got=f"{source}: columns {', '.join(names)}",
+                got=f"{source}: columns {', '.join(names)}"[:_LONGEST],
                 fix="name the columns of values with --text-column; is there a header, or none (--no-header)?",
             )
         return chosen
@@ -137,8 +142,8 @@ def _choose(columns: str | None, names: Sequence[str], numeric: Sequence[bool], 
         else:
             raise DataError(
                 "the table has no such column",
-                got=f"{source}: {wanted or '(nothing)'}",
-                fix=f"one or more of {', '.join(names)}",
+                got=f"{source}: {wanted or '(nothing)'}"[:_LONGEST],
+                fix=f"one or more of {', '.join(names)}"[:_LONGEST],
             )
     return list(dict.fromkeys(chosen))
 
@@ -148,17 +153,6 @@ def _is_number(cell: str) -> bool:
         return bool(np.isfinite(float(cell))) and "_" not in cell  # Python's own way to write a thousand
     except ValueError:
         return False
-
-
-def _numbers(source: str, name: str, cells: list[str], first: int) -> Float64[np.ndarray, " steps"]:
-    for at, cell in enumerate(cells):
-        if not _is_number(cell):
-            raise DataError(
-                "a cell of a series is no finite number",
-                got=f"{source}: {cell[:40]!r} in row {at + first}, column {name}",
-                fix="fill gaps in, or leave these steps out; or name other columns with --text-column",
-            )
-    return np.array(list(map(float, cells)))
 
 
 def _seasons() -> tuple[tuple[str, ...], Float64[np.ndarray, "steps channels"]]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import io
+import os
+import stat
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from milepost.errors import DataError, UnsafeFile
 from milepost.files import expand
+
+MAX_DATA_BYTES: Final = 1 << 30
+"""Of all files of one source, and of the text that compressed ones hold."""
+MAX_LINE_CHARACTERS: Final = 1 << 24
+"""Of one line, or of one row of a table with the newlines that its cells hold."""
+MAX_ROWS: Final = 1 << 22
+"""Of one table: each row takes some hundred bytes of memory, however short it is."""
+_PIECE_BYTES: Final = 1 << 20
 
 
 def find_files(source: str, suffixes: Collection[str], *, what: str = "text") -> list[Path]:
@@ -23,7 +36,8 @@ def find_files(source: str, suffixes: Collection[str], *, what: str = "text") ->
         what: is looked for, as the error names it.
 
     Raises:
-        DataError: MP110, nothing is there, nothing fits, or a folder holds several formats.
+        DataError: MP110, nothing is there, nothing fits, a folder holds several formats, or its files are
+            larger than ``MAX_DATA_BYTES`` together.
         UnsafeFile: MP130, a link out of the folder.
     """
     path, known = expand(source), ", ".join(suffixes)
@@ -35,15 +49,22 @@ def find_files(source: str, suffixes: Collection[str], *, what: str = "text") ->
         )
     if not path.is_dir():
         if path.suffix.lower() not in suffixes:
-            raise DataError("this format cannot be read", got=source, fix=f"give files of {known}")
+            raise DataError("this format cannot be read", got=source[:300], fix=f"give files of {known}")
         return [path]
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in suffixes
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+    try:
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix.lower() in suffixes
+            and file.is_file()
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        )
+        check_size(source[:300], sum(file.stat().st_size for file in files))
+    except (OSError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is nested too deep"
+        raise DataError(
+            "the folder cannot be read", got=f"{source[:300]}: {reason}", fix="give a folder with files alone"
+        ) from None
     formats = Counter(file.suffix.lower() for file in files)
     if len(formats) != 1:
         raise DataError(
@@ -67,33 +88,135 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def open_regular(file: Path) -> io.BufferedReader:
+    """Open a file for reading, and nothing else: a pipe would wait for a writer, a device may never end.
+
+    Raises:
+        DataError: MP110, when it cannot be opened or is not a regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(file, flags)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    raise DataError(
+        "this is not a regular file",
+        got=f"{file}: a directory, a pipe or a device",
+        fix="give a file, or remove it from the folder",
+    )
+
+
+def iterate_characters(file: Path) -> Iterator[str]:
+    """The text of a UTF-8 file in pieces, without a byte order mark, any newline as ``\\n``.
+
+    Raises:
+        DataError: MP110, for what cannot be read, is too large, is not UTF-8, or binary.
+    """
+    decoder, newlines = codecs.getincrementaldecoder("utf-8")(), io.IncrementalNewlineDecoder(None, True)
+    offset = characters = 0  # of what was read and decoded so far
+    with open_regular(file) as stream:
+        check_size(file, os.fstat(stream.fileno()).st_size)
+        while True:
+            piece, held = _read_piece(file, stream), len(decoder.getstate()[0])
+            mark = 0 if offset or not piece.startswith(codecs.BOM_UTF8) else len(codecs.BOM_UTF8)
+            try:
+                text = newlines.decode(decoder.decode(piece[mark:], not piece), not piece)
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    "a file is not UTF-8 text",
+                    got=f"{file}: byte 0x{error.object[error.start]:02x} at offset {offset - held + mark + error.start}",
+                    fix="convert it to UTF-8, or leave it out",
+                ) from None
+            if "\x00" in text:
+                raise DataError(
+                    "a file is binary",
+                    got=f"{file}: a zero byte at character {characters + text.index(chr(0))}",
+                    fix="give text files",
+                )
+            yield text
+            if not piece:
+                return
+            offset, characters = offset + len(piece), characters + len(text)
+            check_size(file, offset)
+
+
+def iterate_lines(file: Path) -> Iterator[str]:
+    """The lines of a UTF-8 file, each with its newline, as ``iterate_characters`` reads it.
+
+    Raises:
+        DataError: MP110, also for a line of more than ``MAX_LINE_CHARACTERS``.
+    """
+    rest, number = "", 1
+    for piece in iterate_characters(file):
+        *lines, rest = (rest + piece).split("\n")
+        if max(len(rest), len(lines[0]) if lines else 0) > MAX_LINE_CHARACTERS:
+            raise too_long(f"{file}, line {number}")
+        number += len(lines)
+        yield from (f"{line}\n" for line in lines)
+    if rest:
+        yield rest
+
+
+def too_long(place: str) -> DataError:
+    """The error for a line, or a row of a table, of more characters than are read."""
+    return DataError(
+        "a line or row is too long",
+        got=f"{place}: more than {MAX_LINE_CHARACTERS:,} characters",
+        fix=f"split it: at most {MAX_LINE_CHARACTERS:,} characters are read, quoted newlines included",
+    )
+
+
+def check_rows(place: str, rows: int) -> None:
+    """Refuse a table of more rows than are read.
+
+    Raises:
+        DataError: MP110.
+    """
+    if rows > MAX_ROWS:
+        raise DataError(
+            "the data has too many rows",
+            got=f"{place}: more than {MAX_ROWS:,}",
+            fix=f"give a sample of at most {MAX_ROWS:,} rows",
+        )
+
+
+def check_size(place: str | Path, size: int) -> None:
+    """Refuse more bytes than are read.
+
+    Raises:
+        DataError: MP110.
+    """
+    if size > MAX_DATA_BYTES:
+        raise DataError(
+            "the data is too large",
+            got=f"{place}: {size:,} bytes or more",
+            fix=f"give a sample of at most {MAX_DATA_BYTES:,} bytes",
+        )
+
+
 def read_characters(file: Path) -> str:
     """The text of a UTF-8 file, without a byte order mark, any newline as ``\\n``.
 
     Raises:
-        DataError: MP110, for what cannot be read, is not UTF-8 or binary.
+        DataError: MP110, for what cannot be read, is too large, is not UTF-8, or binary.
     """
+    return "".join(iterate_characters(file))
+
+
+def _read_piece(file: Path, stream: io.BufferedReader) -> bytes:
     try:
-        if not file.is_file():  # opening a pipe would wait for a writer
-            raise DataError("this is no plain file", got=str(file), fix="give a file")
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "a file is not UTF-8 text",
-            got=f"{file}: byte 0x{error.object[error.start]:02x} at offset {error.start}",
-            fix="convert it to UTF-8, or leave it out",
-        ) from None
+        return stream.read(_PIECE_BYTES)
     except OSError as error:
-        raise DataError(
-            "a file cannot be read", got=f"{file}: {error.strerror}", fix="check the file and its permissions"
-        ) from None
-    if "\x00" in text:
-        raise DataError(
-            "a file is binary",
-            got=f"{file}: a zero byte at character {text.index(chr(0))}",
-            fix="give text files",
-        )
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: OSError) -> DataError:
+    return DataError(
+        "a file cannot be read", got=f"{file}: {error.strerror}", fix="check the file and its permissions"
+    )
 
 
 def hash_texts(texts: Iterable[str]) -> str:

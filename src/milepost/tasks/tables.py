@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from milepost.errors import DataError, MissingExtra
-from milepost.tasks.sources import read_characters
+from milepost.errors import DataError
+from milepost.tables.files import MAX_JSON_VALUES
+from milepost.tasks.parquet import read_parquet
+from milepost.tasks.sources import MAX_LINE_CHARACTERS, check_rows, iterate_lines, too_long
 
 Choose = Callable[[Sequence[str]], list[int]]
 Cells = list[list[str]]
@@ -40,11 +41,12 @@ def read_columns(file: Path, choose: Choose, *, header: bool = True) -> Cells:
         A list for each row, of a text for each column wanted; numbers as Python writes them.
 
     Raises:
-        DataError: MP110, with the line, for what is malformed. MissingExtra: MP106, Parquet without pyarrow.
+        DataError: MP110, with the line, for what is malformed; for more rows than ``MAX_ROWS``, lines longer
+            than ``MAX_LINE_CHARACTERS`` or more data than ``MAX_DATA_BYTES``. MissingExtra: MP106, Parquet without pyarrow.
     """
     suffix = file.suffix.lower()
     if suffix == ".parquet":
-        return _parquet(file, choose)
+        return read_parquet(file, choose)
     if suffix == ".jsonl":
         return _json_lines(file, choose)
     return _separated(file, choose, header, _DIALECTS[suffix])
@@ -81,13 +83,15 @@ def find_column(wanted: str | None, names: Sequence[str], *, default: str, optio
 
 
 def _separated(file: Path, choose: Choose, header: bool, dialect: dict[str, Any]) -> Cells:
-    rows = _rows(file, dialect)
-    if not rows:
-        return []
-    first = rows[0][1]
-    names = first if header else [str(index) for index in range(len(first))]
-    chosen, cells = choose(names), []
-    for line, row in rows[header:]:
+    names: list[str] = []
+    chosen: list[int] = []
+    cells: Cells = []
+    for line, row in iterate_rows(file, dialect):
+        if not names:
+            names = row if header else [str(index) for index in range(len(row))]
+            chosen = choose(names)
+            if header:
+                continue
         if len(row) != len(names):
             raise DataError(
                 "a row has another number of fields than the first",
@@ -95,32 +99,50 @@ def _separated(file: Path, choose: Choose, header: bool, dialect: dict[str, Any]
                 fix="quote fields that hold commas or newlines, in a .csv; a .tsv has no quoting",
             )
         cells.append([row[index] for index in chosen])
+        check_rows(str(file), len(cells))
     return cells
 
 
-def _rows(file: Path, dialect: dict[str, Any]) -> list[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the line on which it begins."""
-    text = read_characters(file)
-    reader, rows, line = csv.reader(io.StringIO(text), **dialect), [], 1
+def iterate_rows(file: Path, dialect: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:
+    """Rows of separated values that are not blank, each with the line on which it begins.
+
+    Args:
+        file: UTF-8, any newlines.
+        dialect: as of the module ``csv``.
+
+    Raises:
+        DataError: MP110, for what cannot be read, with the line; for rows of more than
+            ``MAX_LINE_CHARACTERS`` characters.
+    """
+    line, taken = 1, 0
+
+    def bounded() -> Iterator[str]:
+        nonlocal taken
+        for text in iterate_lines(file):
+            taken += len(text)
+            if taken > MAX_LINE_CHARACTERS:
+                raise too_long(f"{file}, the row from line {line} on")
+            yield text
+
+    reader = csv.reader(bounded(), **dialect)
     try:
-        with _long_fields(len(text)):
+        with _long_fields():
             for row in reader:
                 if row:
-                    rows.append((line, row))
-                line = reader.line_num + 1
+                    yield line, row
+                line, taken = reader.line_num + 1, 0
     except csv.Error as error:
         raise DataError(
             "a row cannot be read",
             got=f"{file}, the row from line {line} on: {error}",
-            fix="mend its quotes: each that opens must close, and one within is doubled",
+            fix="close each quote that opens, and double each one inside quotes",
         ) from None
-    return rows
 
 
 @contextlib.contextmanager
-def _long_fields(characters: int) -> Iterator[None]:
+def _long_fields() -> Iterator[None]:
     # documents are longer than the 131,072 characters that the module allows a field of anyone's reader
-    before = csv.field_size_limit(min(max(characters, 1), 2**31 - 1))
+    before = csv.field_size_limit(MAX_LINE_CHARACTERS)
     try:
         yield
     finally:
@@ -130,64 +152,53 @@ def _long_fields(characters: int) -> Iterator[None]:
 def _json_lines(file: Path, choose: Choose) -> Cells:
     cells: Cells = []
     wanted: list[str] = []
-    for number, line in enumerate(read_characters(file).split("\n"), 1):
+    for number, line in enumerate(iterate_lines(file), 1):
         if not line.strip():
             continue
         place = f"{file}, line {number}"
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = str(error) if isinstance(error, ValueError) else "nested too deep"
-            raise DataError("a line is not JSON", got=f"{place}: {reason}", fix="mend or drop it") from None
-        if not isinstance(record, dict):
-            raise DataError(
-                "a line is no JSON object", got=f"{place}: {line[:80]}", fix='{"text": ...} a line'
-            )
+        record = _record(line, place)
         if not wanted:
             names = list(record)
             wanted = [names[index] for index in choose(names)]
         missing = [name for name in wanted if name not in record]
         if missing:
             raise DataError(
-                f"a line lacks {missing[0]!r}",
+                f"a line lacks {missing[0][:80]!r}",
                 got=f"{place}: it has {', '.join(map(repr, record))}"[:_LONGEST],
                 fix="give all lines the same names",
             )
         cells.append([_text(record[name], place, name) for name in wanted])
+        check_rows(str(file), len(cells))
     return cells
 
 
-def _parquet(file: Path, choose: Choose) -> Cells:
+def _record(line: str, place: str) -> dict[str, Any]:
     try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtra.of("parquet", "pyarrow") from None
-    try:
-        with parquet.ParquetFile(file) as opened:
-            names = opened.schema_arrow.names
-            wanted = [names[index] for index in choose(names)]
-            table = opened.read(columns=list(dict.fromkeys(wanted)))
-        columns = [table.column(name).to_pylist() for name in wanted]
-    except (pyarrow.ArrowException, OSError) as error:
+        if line.count("[") + line.count("{") > MAX_JSON_VALUES:
+            raise ValueError("it holds too many lists")
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else "nested too deep"
+        raise DataError("a line is not JSON", got=f"{place}: {reason}", fix="correct or drop it") from None
+    if not isinstance(record, dict):
         raise DataError(
-            "a Parquet file cannot be read",
-            got=f"{file}: {' '.join(str(error).split())[:200]}",
-            fix="get the file again",
-        ) from None
-    return [
-        [_text(value, f"{file}, row {number}", name) for value, name in zip(row, wanted, strict=True)]
-        for number, row in enumerate(zip(*columns, strict=True))
-    ]
+            "a line is no JSON object", got=f"{place}: {line[:80].strip()}", fix='{"text": ...} on each line'
+        )
+    return record
 
 
 def _text(value: object, place: str, name: str) -> str:
     if value is None:
         return ""
     if isinstance(value, str | int | float):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:  # Python writes no whole number of thousands of digits
+            raise DataError(
+                f"{name[:80]!r} holds a number of too many digits", got=place, fix="write it as text"
+            ) from None
     raise DataError(
-        f"{name!r} holds something other than text",
+        f"{name[:80]!r} holds something other than text",
         got=f"{place}: {type(value).__name__}",
         fix="name another column",
     )
