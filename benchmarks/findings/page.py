@@ -16,7 +16,7 @@ What papers say about position encodings, tried with Milepost at a small scale: 
 `python -m benchmarks.findings STUDY` trains what is missing of a study and `python -m benchmarks.findings --page` writes this
 page; the conditions are in `benchmarks/findings/claims.py` and were set before the runs. A finding *came out* when each
 condition holds in every seed, *in part* when some do. What did not is listed all the same: it may still be true at
-another scale.
+another scale. A finding marked *withdrawn* rests on an error that has been fixed since; its section says which.
 """
 
 
@@ -36,6 +36,7 @@ def render() -> str:
         )
     for claim in CLAIMS:
         lines += ["", f"## {claim.title}", "", f"**{claim.paper}.** {claim.finding}", "", claim.differs, ""]
+        lines += [f"*withdrawn*: {claim.withdrawn}", ""] if claim.withdrawn else []
         lines += _table(claim, results[claim.study])
     lines += ["", "## What was trained", ""]
     lines += [_study(name) for name, found in results.items() if found is not None]
@@ -43,6 +44,8 @@ def render() -> str:
 
 
 def _verdict(claim: Claim, results: dict[str, Measured | None]) -> str:
+    if claim.withdrawn:
+        return "*withdrawn*"
     found = results[claim.study]
     conditions = [] if found is None else claim.conditions(found)
     if found is None or not all(condition.values for condition in conditions):

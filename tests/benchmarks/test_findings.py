@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 import sys
@@ -191,9 +192,18 @@ def test_a_finding_that_did_not_come_out_is_said_so(monkeypatch: pytest.MonkeyPa
     }
     monkeypatch.setattr(Measured, "read", classmethod(lambda cls, name: spoilt.get(name)))
     monkeypatch.setattr(page, "_study", lambda name: name)
+    monkeypatch.setattr(page, "CLAIMS", [dataclasses.replace(claim, withdrawn="") for claim in CLAIMS])
     shown = page.render()
     assert "| Kazemnejad et al. 2023 | **in part**: 4 of 6 |" in shown
     assert "| Kiyono et al. 2021 (SHAPE) | **did not come out** |" in shown
     assert "| Dosovitskiy et al. 2021, section 3.2 | not run |" in shown
     assert "| Haviv et al. 2022 | not run |" in shown
     assert "| 0.8, 0.1 | above 0.5 | ✗ |" in shown
+
+
+def test_a_withdrawn_finding_has_no_verdict_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = dataclasses.replace(CLAIMS[0], withdrawn="The probe read the wrong layer.")
+    monkeypatch.setattr(page, "CLAIMS", [claim])
+    shown = page.render()
+    assert f"| {claim.paper} | *withdrawn* |" in shown and "came out |" not in shown
+    assert "*withdrawn*: The probe read the wrong layer." in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -84,6 +85,23 @@ def test_another_result_is_another_page(result: dict[str, Any]) -> None:
         comparison |= {"difference": 9.5, "verdict": "worse"}
     assert "+9.500" in results.render([(ROW, changed)])
     assert "+9.500" not in results.render([(ROW, result)])
+
+
+def test_a_withdrawn_row_says_why_in_place_of_its_verdict(result: dict[str, Any]) -> None:
+    row = dataclasses.replace(ROW, withdrawn="The test part was empty.")
+    page = results.render([(row, result)])
+    summary = next(line for line in page.splitlines() if line.startswith("| [A tiny run]"))
+    assert "*withdrawn*: The test part was empty." in summary
+    assert result["recommendation"]["sentence"] not in summary
+    assert "\n*withdrawn*: The test part was empty.\n" in page
+    assert "withdrawn" not in results.render([(ROW, result)])
+
+
+@pytest.mark.parametrize("row", results.ROWS, ids=lambda row: row.name)
+def test_the_page_marks_the_rows_that_are_withdrawn(row: results.Row) -> None:
+    (summary,) = [line for line in PAGE.splitlines() if line.startswith(f"| [{row.title}](#{row.name})")]
+    assert (f"*withdrawn*: {row.withdrawn}" in summary) == bool(row.withdrawn)
+    assert PAGE.count(f"*withdrawn*: {row.withdrawn}") >= 2 or not row.withdrawn
 
 
 def test_a_trial_that_failed_is_named(result: dict[str, Any]) -> None:

@@ -121,3 +121,14 @@ def test_live_off_a_terminal_is_a_line_a_trial(capsys: pytest.CaptureFixture[str
         progress.plan(plan(trials(0, 1), *trials(0, 1)))
         finish(progress, *trials(0, 1))
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_notes_on_the_data_are_shown_once_before_the_first_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    first, more = (Plan(Path("run"), trials(0, n), (Job(Trial(DESIGN, "none", n), (8,)),), notes=("few prompts.",)) for n in (1, 2))  # fmt: skip
+    with TrialProgress(quiet=False) as progress:
+        progress.plan(first)
+        progress.plan(more)
+    assert capsys.readouterr().err.count("note: few prompts.") == 1
+    with TrialProgress(quiet=True) as progress:
+        progress.plan(first)
+    assert capsys.readouterr().err == ""

@@ -147,6 +147,15 @@ def test_matched_models_have_as_many_parameters_as_the_largest() -> None:
     assert len(same) >= len(shared) - 3 * size.layers  # the widened layers alone start otherwise
 
 
+def test_the_result_has_the_number_of_different_prompts_and_a_note_where_it_is_small(
+    tmp_path: Path, tiny: dict[str, Any]
+) -> None:
+    wanted = tiny | {"task": "parity", "train_length": 6, "lengths": (6, 12), "encodings": "none", "seeds": 1}
+    result = compare(**wanted, out=tmp_path / "run", dry_run=True)
+    assert result["spec"]["item"] == "prompts" and result["spec"]["items"]["12"] == 256
+    assert f"{result['spec']['items']['6']} at length 6" in result["notes"][0]
+
+
 def test_a_dry_run_estimates_and_writes_nothing(tmp_path: Path, tiny: dict[str, Any]) -> None:
     result = compare(**tiny, out=tmp_path / "run", dry_run=True)
     assert {trial["status"] for trial in result["trials"]} == {"missing"}

@@ -32,6 +32,12 @@ def test_a_row_shows_loss_and_verdict_at_each_length(result):
     assert f"{sum(losses) / 3:.3f}" in row
 
 
+def test_notes_on_the_data_are_printed(result):
+    assert "About the data" not in printed(result)
+    result["notes"] = ["888 of 1,066 documents are cut."]
+    assert "About the data" in printed(result) and "888 of 1,066 documents are cut." in printed(result)
+
+
 def test_no_answer_is_a_dash_and_is_explained(result):
     text = printed(result)
     row = next(line for line in text.splitlines() if line.startswith("learned  "))

@@ -172,6 +172,24 @@ def test_facts_give_what_ignoring_the_input_gives(tmp_path: Path) -> None:
     assert task.facts()["majority_accuracy"] == float((task.parts["test"].labels == 0).mean())
 
 
+def test_documents_that_are_cut_are_counted_in_a_note(task: Classify) -> None:
+    sizes = np.concatenate([one.sizes for one in task.parts.values()])
+    (cut, few) = task.notes(20, (20, 41))
+    assert cut.startswith(
+        f"{(sizes > 20).sum()} of 200 documents are longer than the training length of 20 char tokens"
+    )
+    assert f"longest {sizes.max()}" in cut and "--tokenizer" in cut
+    documents = len(task.parts["test"].labels)
+    assert f"few different documents: {documents} at length 20, {documents} at length 41." in few
+    assert task.notes(41, (20,)) == [few.replace(f", {documents} at length 41", "")]
+
+
+def test_a_document_that_a_given_test_part_repeats_is_one_item(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.tsv", [(f"text {i}", str(i % 2)) for i in range(30)])
+    test = write(tmp_path / "test.tsv", [(f"other {i % 3}", "1") for i in range(9)])
+    assert Classify.open(train, Options(test=test)).count_items(8) == 3
+
+
 def test_too_few_documents_a_length_of_one_and_options_without_use_are_refused(
     task: Classify, tmp_path: Path
 ) -> None:

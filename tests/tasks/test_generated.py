@@ -9,6 +9,7 @@ from milepost.errors import DataError, OptionError, UnknownName
 from milepost.models import build_gpt2
 from milepost.tasks import TASKS, Options, find_task
 from milepost.tasks.generated import ANSWER, END, FIRST_SYMBOL, START, Generated
+from milepost.tasks.task import FEW_ITEMS
 
 CPU = torch.device("cpu")
 VARIANTS = ["copy", "copy-repeated", "reverse", "addition", "parity", "sorting", "needle"]
@@ -111,6 +112,28 @@ def test_each_task_is_found_by_name_with_data_and_lengths_of_its_own(name: str) 
     task.check_lengths(kind.train_length, kind.lengths)
     assert max(kind.lengths) >= 2 * kind.train_length
     assert task.facts()["sha256"] == task.sha256
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_variant_has_enough_different_prompts_at_its_own_lengths(variant: str) -> None:
+    task = make(variant)
+    for length in (*task.lengths, task.train_length):
+        prompts = {tuple(example.prompt.tolist()) for example in task._held_out(length, "test")}
+        assert task.count_items(length) == len(prompts) >= FEW_ITEMS
+    assert task.notes(task.train_length, task.lengths) == []
+
+
+def test_the_prompts_of_one_repeated_symbol_are_all_that_the_test_part_has() -> None:
+    task = make("copy-repeated")
+    every = [np.full(15, symbol) for symbol in range(task.vocabulary)]
+    assert task.count_items(15) == sum(task.part_of(prompt, 15) == "test" for prompt in every)
+
+
+def test_a_metric_over_few_different_prompts_is_flagged() -> None:
+    task = make("parity")
+    (note,) = task.notes(10, (6, 10, 12))
+    assert f"few different prompts: {task.count_items(6)} at length 6." in note and task.count_items(6) < 20
+    assert "exact match" in note and "length 10" not in note
 
 
 def test_variants_and_tasks_differ_in_identity() -> None:

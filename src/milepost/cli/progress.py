@@ -60,6 +60,8 @@ class TrialProgress:
         for remark in plan.remarks:
             self._say(remark)
         if first:
+            for note in plan.notes:
+                self._say(f"note: {note}")
             self._say_what_is_there(plan)
         if plan.jobs and self._animated:
             self._show_bar()

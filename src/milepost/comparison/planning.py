@@ -56,7 +56,8 @@ def build_plan(
             failures[trial] = past.reason
         else:
             jobs.append(Job(trial, lengths, validation, keep, again, past.failures))
-    return Plan(folder.path, trials, tuple(jobs), failures, history.remarks)
+    notes = tuple(task.notes(sweep.design.train_length, sweep.lengths))
+    return Plan(folder.path, trials, tuple(jobs), failures, history.remarks, notes)
 
 
 def _missing(

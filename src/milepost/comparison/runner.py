@@ -57,6 +57,7 @@ class Plan:
     Args:
         failures: trials that failed in earlier calls and are left alone, with their reasons.
         remarks: what the journal could not read, a sentence each.
+        notes: what a reader must know of the data, a sentence each.
     """
 
     folder: Path
@@ -64,6 +65,7 @@ class Plan:
     jobs: tuple[Job, ...]
     failures: Mapping[Trial, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

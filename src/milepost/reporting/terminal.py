@@ -51,6 +51,7 @@ def print_compare(result: Mapping[str, Any], console: Console | None = None) -> 
         ("Because", advice["because"]),
         ("What would change it", advice["would_change"]),
         ("Verdicts that hang on the setting", found.flips()),
+        ("About the data", found.document.get("notes") or ()),
     ):
         if sentences:
             say(console, "")

@@ -76,6 +76,7 @@ class Classify(Task):
         Metric("loss", "loss", "nats per document"),
     )
     axis: ClassVar[str] = ""
+    item: ClassVar[str] = "documents"
     source: ClassVar[str] = "builtin:python-docstrings"
     train_length: ClassVar[int] = 128
     lengths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256)
@@ -137,6 +138,15 @@ class Classify(Task):
             "majority_accuracy": float((test.labels == largest).mean()),
             "class_entropy": self.floor(),
         }
+
+    def count_items(self, length: int) -> int:
+        """Different documents of the test part."""
+        test = self.parts["test"]
+        return len({row.tobytes() for row in np.split(test.ids, test.starts[1:-1])})
+
+    def notes(self, train_length: int, lengths: tuple[int, ...]) -> list[str]:
+        """Few documents, and how many are longer than what the model reads."""
+        return [*self._notes_on_cuts(train_length), *super().notes(train_length, lengths)]
 
     def check_lengths(self, train_length: int, lengths: tuple[int, ...]) -> None:
         """Refuse lengths that hold no token beside the one that stands for the document.
@@ -208,6 +218,19 @@ class Classify(Task):
             "attention_mask": real.astype(np.int64),
             "labels": examples.labels[chosen],
         }
+
+    def _notes_on_cuts(self, length: int) -> list[str]:
+        """Say how many documents are cut at the length of training."""
+        sizes = np.concatenate([one.sizes for one in self.parts.values()])
+        cut = int((sizes > length).sum())
+        if not cut:
+            return []
+        return [
+            f"{cut:,} of {len(sizes):,} documents are longer than the training length of {length} "
+            f"{self.tokenizer.name} tokens and lose their end (median {np.median(sizes):,.0f} tokens, longest "
+            f"{sizes.max():,}). To keep more of them, raise --train-length or choose a tokenizer with longer "
+            "tokens, such as --tokenizer train:bpe:8000."
+        ]
 
     def _by_size(self, part: str, length: int) -> Iterator[Int64[np.ndarray, " rows"]]:
         """Documents of a part in batches of about as many tokens, short ones together."""

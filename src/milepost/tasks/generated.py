@@ -69,10 +69,10 @@ class Generated(Task):
         Metric("loss", "loss", "nats per token of the answer"),
     )
     unit: ClassVar[str] = "symbols"
+    item: ClassVar[str] = "prompts"
     train_length: ClassVar[int] = 10
     lengths: ClassVar[tuple[int, ...]] = (8, 10, 12, 16, 20)
-    variants: ClassVar[tuple[str, ...]]
-    vocabulary: ClassVar[int]  # different symbols
+    variants: ClassVar[Mapping[str, int]]  # different symbols of each
 
     @abc.abstractmethod
     def draw(self, rng: np.random.Generator, length: int) -> Example:
@@ -101,6 +101,11 @@ class Generated(Task):
         return cls(variant)
 
     @property
+    def vocabulary(self) -> int:
+        """Different symbols."""
+        return self.variants[self.variant]
+
+    @property
     def head(self) -> Head:  # type: ignore[override]
         """One output a token id."""
         return Head("causal-lm", vocabulary_size=FIRST_SYMBOL + self.vocabulary)
@@ -119,8 +124,12 @@ class Generated(Task):
             "vocabulary": self.head.vocabulary_size,
             "test_share": _TEST_SHARE,
             "validation_share": _VALIDATION_SHARE,
-            "examples_a_length": _MEASURED,
+            "most_prompts_per_length": _MEASURED,
         }
+
+    def count_items(self, length: int) -> int:
+        """Different prompts that are measured at this length."""
+        return len(self._held_out(length, "test"))
 
     def check_lengths(self, train_length: int, lengths: tuple[int, ...]) -> None:
         """Refuse lengths with too few different prompts to hold any out.

@@ -55,6 +55,7 @@ class Images(Task):
         Metric("loss", "loss", "nats per image"),
     )
     axis: ClassVar[str] = ""
+    item: ClassVar[str] = "images"
     unit: ClassVar[str] = "pixels"
     source: ClassVar[str] = "builtin:digits"
     train_length: ClassVar[int] = 16
@@ -116,6 +117,10 @@ class Images(Task):
             **{f"{part}_images": len(self.parts[part][1]) for part in PARTS},
             "largest_class_accuracy": float((test == np.bincount(train).argmax()).mean()),
         }
+
+    def count_items(self, length: int) -> int:
+        """Images of the test part."""
+        return len(self.parts["test"][1])
 
     def check_lengths(self, train_length: int, lengths: tuple[int, ...]) -> None:
         """Refuse sides that patches do not fill.

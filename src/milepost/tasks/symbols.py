@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, final
 
 import numpy as np
@@ -11,7 +12,7 @@ from milepost.tasks.generated import Example, Generated
 
 @final
 class Copy(Generated):
-    """Say the prompt again; ``copy-repeated`` is one symbol over and over, so that counting is all there is to do.
+    """Repeat the prompt; in ``copy-repeated`` it is one symbol over and over, so the model only has to count.
 
     Source: Kazemnejad et al. 2023, section 3, primitive tasks.
 
@@ -21,8 +22,8 @@ class Copy(Generated):
 
     name: ClassVar[str] = "copy"
     source: ClassVar[str] = "builtin:copy"
-    variants: ClassVar[tuple[str, ...]] = ("copy", "copy-repeated")
-    vocabulary: ClassVar[int] = 50
+    # of one repeated symbol there are as many prompts as symbols: 1,000 leave about 200 for the test
+    variants: ClassVar[Mapping[str, int]] = {"copy": 50, "copy-repeated": 1_000}
 
     def draw(self, rng: np.random.Generator, length: int) -> Example:
         """Symbols, and the same again."""
@@ -53,8 +54,7 @@ class Reverse(Generated):
 
     name: ClassVar[str] = "reverse"
     source: ClassVar[str] = "builtin:reverse"
-    variants: ClassVar[tuple[str, ...]] = ("reverse",)
-    vocabulary: ClassVar[int] = 50
+    variants: ClassVar[Mapping[str, int]] = {"reverse": 50}
 
     def draw(self, rng: np.random.Generator, length: int) -> Example:
         """Symbols, and the same from the last to the first."""
@@ -85,8 +85,7 @@ class Addition(Generated):
 
     name: ClassVar[str] = "addition"
     source: ClassVar[str] = "builtin:addition"
-    variants: ClassVar[tuple[str, ...]] = ("addition",)
-    vocabulary: ClassVar[int] = 11
+    variants: ClassVar[Mapping[str, int]] = {"addition": 11}
 
     def draw(self, rng: np.random.Generator, length: int) -> Example:
         """Two numbers with a plus between, and their sum."""
@@ -116,8 +115,8 @@ class Parity(Generated):
 
     name: ClassVar[str] = "parity"
     source: ClassVar[str] = "builtin:parity"
-    variants: ClassVar[tuple[str, ...]] = ("parity",)
-    vocabulary: ClassVar[int] = 2
+    variants: ClassVar[Mapping[str, int]] = {"parity": 2}
+    lengths: ClassVar[tuple[int, ...]] = (10, 12, 16, 20)  # of 8 bits there are 256 prompts, 50 for the test
 
     def draw(self, rng: np.random.Generator, length: int) -> Example:
         """Bits, and their sum modulo two."""
@@ -145,8 +144,7 @@ class Sorting(Generated):
 
     name: ClassVar[str] = "sorting"
     source: ClassVar[str] = "builtin:sorting"
-    variants: ClassVar[tuple[str, ...]] = ("sorting",)
-    vocabulary: ClassVar[int] = 10
+    variants: ClassVar[Mapping[str, int]] = {"sorting": 10}
 
     def draw(self, rng: np.random.Generator, length: int) -> Example:
         """Digits, and the same in order."""
@@ -177,8 +175,7 @@ class Needle(Generated):
 
     name: ClassVar[str] = "needle"
     source: ClassVar[str] = "builtin:needle"
-    variants: ClassVar[tuple[str, ...]] = ("needle",)
-    vocabulary: ClassVar[int] = 51
+    variants: ClassVar[Mapping[str, int]] = {"needle": 51}
 
     def draw(self, rng: np.random.Generator, length: int) -> Example:
         """Symbols with a mark before one of them, and that one."""

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from milepost.errors import OptionError
 from milepost.tasks.batches import IGNORED
 
+FEW_ITEMS = 100
+"""A share over fewer different items than this is flagged: one of them moves it by more than 0.01."""
 Batch = dict[str, np.ndarray]
 PARTS = ("train", "validation", "test")
 
@@ -136,6 +138,7 @@ class Task(abc.ABC):
         train_length: of a training input by default.
         lengths: measured by default.
         reads_text: whether the data is text that a tokenizer cuts.
+        item: what a share is counted over: ``prompts``, ``documents``, ``images``; empty where no metric is one.
     """
 
     name: ClassVar[str]
@@ -146,6 +149,7 @@ class Task(abc.ABC):
     train_length: ClassVar[int] = 32
     lengths: ClassVar[tuple[int, ...]] = (16, 32, 48, 64, 128)
     reads_text: ClassVar[bool] = False
+    item: ClassVar[str] = ""
     head: Head
     sha256: str
 
@@ -169,6 +173,26 @@ class Task(abc.ABC):
         Raises:
             DataError: MP110. OptionError: MP105.
         """
+
+    def count_items(self, length: int) -> int | None:
+        """Different items that the test part has at this length; ``None`` where no metric is a share of items."""
+        return None
+
+    def notes(self, train_length: int, lengths: tuple[int, ...]) -> list[str]:
+        """What a reader must know of the data to read the numbers right, a sentence each."""
+        counts = {length: self.count_items(length) for length in lengths}
+        few = [
+            f"{count} at length {length}"
+            for length, count in counts.items()
+            if (count or FEW_ITEMS) < FEW_ITEMS
+        ]
+        if not few:
+            return []
+        return [
+            f"The {self.metrics[0].title} rests on few different {self.item}: {', '.join(few)}. "
+            f"One of them moves it by more than {1 / FEW_ITEMS:g}, and the intervals, which are over seeds, "
+            "do not include that."
+        ]
 
     def positions(self, length: int) -> int:
         """Positions that an input of this length takes in the model; rows that a learned table needs."""
