@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from milepost.errors import DataError, OptionError
+from milepost.models import families, swap
 from milepost.models.scratch import Shape, build_scratch
-from milepost.tasks.classify import Classify
+from milepost.tasks.classify import Classify, find_first_position_id
 from milepost.tasks.task import Options, to_device
 
 CPU = torch.device("cpu")
@@ -99,6 +102,59 @@ def test_the_third_that_holds_the_evidence_is_found_at_its_own_positions(task: C
     assert (shown["whole"], shown["last"]) == (1.0, 1.0)
     assert shown["first"] == shown["middle"] < 0.8  # the class that is named without evidence
     assert model.seen == set(range(31))
+
+
+def test_a_third_is_shown_at_the_rows_of_a_model_that_counts_from_its_pad(task: Classify) -> None:
+    model = Reader(0, [1, 2, 3])
+    model.config = SimpleNamespace(model_type="roberta", pad_token_id=9)
+    task._by_third(model, np.zeros(len(task.parts["test"].labels), bool), 31, CPU, "test")
+    assert model.seen == set(range(10, 41))
+
+
+OWN = [("bert", 0), ("roberta", 8), ("xlm-roberta", 8), ("camembert", 8), ("mpnet", 2), ("electra", 0), ("esm", 8)]  # fmt: skip
+
+
+def own_model(model_type: str) -> PreTrainedModel:
+    """A tiny classifier of a family, whose pad is 7."""
+    more = {"mask_token_id": 6} if model_type == "esm" else {}
+    config = AutoConfig.for_model(
+        model_type, num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=16, vocab_size=40,
+        max_position_embeddings=60, pad_token_id=7, initializer_range=0.5, token_dropout=False, **more,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return AutoModelForSequenceClassification.from_config(config).eval()
+
+
+@pytest.mark.parametrize(("model_type", "first"), OWN)
+@pytest.mark.parametrize("encoding", [None, "learned"])
+@torch.no_grad()
+def test_position_ids_of_a_third_are_those_that_the_family_counts(
+    model_type: str, first: int, encoding: str | None
+) -> None:
+    model = own_model(model_type)
+    if encoding:
+        swap(model, encoding)
+    assert find_first_position_id(model) == first
+    ids = torch.randint(8, 40, (3, 24))
+    alone = model(input_ids=ids).logits
+    places = torch.arange(24).expand_as(ids)
+    told = model(input_ids=ids, position_ids=places + find_first_position_id(model)).logits
+    torch.testing.assert_close(told, alone)
+    if first and encoding is None:  # the mistake would show
+        assert (model(input_ids=ids, position_ids=places).logits - alone).abs().max() > 1e-3
+
+
+def test_every_family_of_text_that_can_be_swapped_says_where_its_position_ids_begin() -> None:
+    rows = {row for rows in families().values() for row in rows if row.prefix is None}
+    wrong = {
+        row.model_type
+        for row in rows
+        if find_first_position_id(
+            SimpleNamespace(config=SimpleNamespace(model_type=row.model_type, pad_token_id=5))
+        )
+        != (0 if row.pad is None else 1 + (5 if row.pad == "config" else row.pad))
+    }
+    assert len(rows) > 20 and wrong == set()
 
 
 def test_a_batch_is_a_function_of_its_arguments_and_padded_on_the_right(task: Classify) -> None:

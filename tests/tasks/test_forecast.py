@@ -189,6 +189,39 @@ def test_given_parts_are_used_and_other_channels_refused(tmp_path: Path) -> None
         )
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_every_length_is_scored_at_the_same_moments(tmp_path: Path, walk: str, given: bool) -> None:
+    values = np.random.default_rng(5).normal(size=(300, 2))
+    own = write(tmp_path / "own.csv", values) if given else None
+    task = Forecast.open(walk, Options(patch=4, horizon=6, test=own))
+    futures = {}
+    for length in (1, 8, 37):
+        task.check_lengths(8, (length,))
+        futures[length] = torch.cat([wanted for _, wanted in task._windows(length, "test")])
+    assert torch.equal(futures[1], futures[8]) and torch.equal(futures[1], futures[37])
+    first = task.parts["test"].first
+    assert first == (150 if given else 320)
+    assert torch.equal(futures[1][0], torch.from_numpy(task.parts["test"].values[first : first + 6, 0]))
+
+
+def test_a_length_that_looks_back_past_the_first_moment_is_refused(tmp_path: Path, walk: str) -> None:
+    own = write(tmp_path / "own.csv", np.random.default_rng(5).normal(size=(300, 2)))
+    for test, longest in ((None, 80), (own, 37)):  # 320 of 400 steps, and half of 300
+        task = Forecast.open(walk, Options(patch=4, horizon=6, test=test))
+        task.check_lengths(8, (longest,))
+        with pytest.raises(DataError, match="too short: its test part"):
+            task.check_lengths(8, (longest + 1,))
+
+
+def test_of_a_long_part_of_the_users_own_no_more_is_looked_back_at_than_lengths_may_take(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(5)
+    paths = [write(tmp_path / f"{n}.csv", rng.normal(size=(n, 1)), ("a",)) for n in (400, 6_000)]
+    task = Forecast.open(paths[0], Options(patch=2, horizon=6, test=paths[1]))
+    assert task.parts["test"].first == 2_048
+
+
 def test_parts_that_share_a_stretch_are_refused(tmp_path: Path) -> None:
     values = np.random.default_rng(3).normal(size=(400, 2))
     whole = write(tmp_path / "whole.csv", values)

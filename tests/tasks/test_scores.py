@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score
 
-from milepost.tasks.scores import count_confusions, f1, find_entities, macro_f1, name_confusions
+from milepost.tasks.scores import (
+    Entity,
+    count_confusions,
+    f1,
+    find_entities,
+    macro_f1,
+    name_confusions,
+    read_marks,
+)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -44,10 +52,56 @@ def test_confusions_are_named_truth_first() -> None:
         ("E-a E-a B-a E-a I-a", [(0, 1, "a"), (1, 2, "a"), (2, 4, "a"), (4, 5, "a")]),
         ("B-a-b I-a-b", [(0, 2, "a-b")]),
         ("NOUN VERB O", [(0, 1, "NOUN"), (1, 2, "VERB")]),
+        ("B I O I B I", [(0, 2, ""), (3, 4, ""), (4, 6, "")]),
+        ("B-a I O B", [(0, 1, "a"), (1, 2, ""), (3, 4, "")]),  # a bare mark has a type of its own
+        ("I NOUN S", [(0, 1, "I"), (1, 2, "NOUN"), (2, 3, "S")]),  # parts of speech
+        ("B-a I-a L-a U-a U-a", [(0, 3, "a"), (3, 4, "a"), (4, 5, "a")]),  # BILOU
+        ("B-a M-a E-a S-a", [(0, 3, "a"), (3, 4, "a")]),  # BMES
     ],
 )
 def test_entities_begin_and_end_where_conlleval_says(tags: str, entities: list[object]) -> None:
     assert find_entities(tags.split()) == entities
+
+
+def conlleval(tags: list[str]) -> list[Entity]:
+    """Chunks as the functions startOfChunk and endOfChunk of conlleval.pl find them."""
+    found: list[Entity] = []
+    begun, before, type_before = 0, "O", ""
+    for place, tag in enumerate([*tags, "O"]):
+        mark, _, kind = tag.partition("-")
+        ends = before in ("E", "S") or (before in ("B", "I") and mark in ("B", "S", "O"))
+        if before != "O" and (ends or kind != type_before):
+            found.append((begun, place, type_before))
+        starts = mark in ("B", "S") or (before in ("E", "S", "O") and mark in ("E", "I"))
+        if mark != "O" and (starts or kind != type_before):
+            begun = place
+        before, type_before = mark, kind
+    return found
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "O B I",
+        "O I",
+        "O B I E S",
+        "O B-PER I-PER B-LOC I-LOC",
+        "O B-PER I-PER E-PER S-PER B-LOC I-LOC E-LOC S-LOC",
+        "O B-a I-a B-a-b I-a-b",
+        "O B I B-PER I-PER",
+    ],
+)
+def test_random_sentences_have_the_entities_of_conlleval(tags: str) -> None:
+    rng = np.random.default_rng(0)
+    marks = read_marks(tags.split())
+    for _ in range(2_000):
+        sentence = rng.choice(tags.split(), size=rng.integers(1, 9)).tolist()
+        assert find_entities(sentence, marks) == conlleval(sentence), sentence
+
+
+def test_a_sentence_is_read_by_the_tags_of_its_data_set() -> None:
+    assert find_entities(["I", "I"], read_marks(["I", "NOUN", "O"])) == [(0, 1, "I"), (1, 2, "I")]
+    assert find_entities(["I", "I"], read_marks(["B", "I", "O"])) == [(0, 2, "")]
 
 
 def test_an_example_counted_by_hand() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from milepost.errors import OptionError
+from milepost.tables import PREFIX, family_of
 from milepost.tasks.batches import TOKENS_A_BATCH, gather
 from milepost.tasks.parts import hash_data, hash_text, make_parts, refuse_few
 from milepost.tasks.scores import count_confusions, macro_f1, name_confusions
@@ -252,6 +253,7 @@ class Classify(Task):
         full = np.flatnonzero(examples.sizes >= length)
         if not len(full) or length < 4 or "position_ids" not in inspect.signature(model.forward).parameters:
             return {}
+        first_id = find_first_position_id(model)
         shown = {"whole": float(right[full].mean())}
         for name, third in zip(_THIRDS, np.array_split(np.arange(1, length), 3), strict=True):
             places, hits = torch.from_numpy(np.append(0, third)), 0
@@ -259,11 +261,25 @@ class Classify(Task):
                 chosen = full[first : first + max(1, TOKENS_A_BATCH // length)]
                 ids = torch.from_numpy(self._rows(part, chosen, length)["input_ids"])[:, places]
                 # what attention is not to see need not be there, as long as positions say where the rest stands
-                where = places.expand_as(ids).to(device)
+                where = (places + first_id).expand_as(ids).to(device)
                 logits = model(input_ids=ids.to(device), position_ids=where).logits
                 hits += int((logits.argmax(-1).cpu().numpy() == examples.labels[chosen]).sum())
             shown[name] = hits / len(full)
         return {f"accuracy by the third that is shown, {len(full)} documents": shown}
+
+
+def find_first_position_id(model: nn.Module) -> int:
+    """The ``position_ids`` of position 0: RoBERTa and its like take rows of the table, which begin after the pad's.
+
+    A swapped model takes the same ids as its family.
+    """
+    config = getattr(model, "config", None)
+    family = family_of(str(getattr(config, "model_type", "")).removeprefix(PREFIX))
+    form = next((form for form in family.tables if form.role == "text"), None) if family else None
+    # OPT and BART have unread rows too, but add their number to position_ids themselves; they hold no row at zero
+    if form is None or form.padding_row is None:
+        return 0
+    return int(config.pad_token_id) + 1 if form.first_row == "pad+1" else form.first_row  # type: ignore[union-attr]
 
 
 def _logits(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "batch labels"]:

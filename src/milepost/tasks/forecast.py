@@ -25,6 +25,7 @@ _ETT_STEPS = (12 * 30 * 24, 16 * 30 * 24, 20 * 30 * 24)  # ends of the parts, ho
 _WINDOWS = 4_096  # of an evaluation, over all channels; the same moments at every length
 _POSITIONS_A_BATCH = 8_192
 _SAME_STEPS = 32  # that two parts must not share in a row
+_MOST_PAST = 1_024  # patches of a part of the user's own that are looked back at alone
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,13 @@ class Forecast(Task):
             for part, path in (("validation", options.validation), ("test", options.test))
             if path is not None
         }
-        parts, split = _cut(main, given)
+        sizes = options.patch or PATCH, options.horizon or HORIZON
+        parts, split = _cut(main, given, most_past=_MOST_PAST * sizes[0])
         digest = hashlib.sha256(main.sha256.encode())
         for part in PARTS:
             digest.update(f" {part} {parts[part].first} {len(parts[part].values)}".encode())
         for part, one in given.items():
             digest.update(f" {part} {one.sha256}".encode())
-        sizes = options.patch or PATCH, options.horizon or HORIZON
         made = cls(main, parts, split, digest.hexdigest(), *sizes)
         made.check_lengths(1, (1,))
         return made
@@ -118,7 +119,7 @@ class Forecast(Task):
     def facts(self) -> dict[str, str | int | float]:
         """What a result says of the data; errors of forecasts that need no model among it."""
         part = self.parts["test"]
-        around = _gather(part, self._moments(part, 1), -1, self.horizon).astype(np.float64)
+        around = _gather(part, self._moments(part), -1, self.horizon).astype(np.float64)
         last, wanted = around[:, :1], around[:, 1:]
         return {
             "source": self.series.name,
@@ -141,12 +142,14 @@ class Forecast(Task):
         """
         longest = {"train": train_length, "validation": train_length, "test": max(*lengths, train_length)}
         for name, length in longest.items():
-            part, wanted = self.parts[name], length * self.patch
-            if max(part.first, wanted) + self.horizon > len(part.values):
+            part, past = self.parts[name], length * self.patch
+            # forecasts begin at the same moments at every length, so the longest past must lie before the first
+            begin = past if name == "train" else part.first
+            if past > begin or begin + self.horizon > len(part.values):
                 raise DataError(
                     f"the series is too short: its {name} part has no window of this length",
-                    got=f"{len(part.values)} steps up to the end of it, {wanted} of the past and "
-                    f"{self.horizon} of the horizon wanted",
+                    got=f"length {length} takes {past} steps of the past and {self.horizon} of the horizon; "
+                    f"{len(part.values)} steps, of which forecasts may begin after {begin}",
                     fix="give a longer series, shorter lengths, or a smaller --patch or --horizon",
                 )
 
@@ -167,9 +170,9 @@ class Forecast(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, length: int, device: torch.device, part: str = "test") -> Measured:
-        """Errors of forecasts from moments spread evenly over a part, all channels.
+        """Errors of forecasts from moments spread evenly over a part, all channels; the same at every length.
 
-        The past that a forecast sees may lie in the part before; what is forecast never does.
+        The past that a forecast sees may lie before the part's first forecast; what is forecast never does.
 
         Returns:
             The curve has ``horizon`` mean squared errors; the metrics are means over it, in float64.
@@ -193,14 +196,14 @@ class Forecast(Task):
     def _windows(self, length: int, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Past and future of each forecast of an evaluation."""
         part, size = self.parts[name], max(1, _POSITIONS_A_BATCH // (length * self.series.values.shape[1]))
-        moments = self._moments(part, length * self.patch)
+        moments = self._moments(part)
         for first in range(0, len(moments), size):
             around = _gather(part, moments[first : first + size], -length * self.patch, self.horizon)
             yield torch.from_numpy(around[:, : -self.horizon]), torch.from_numpy(around[:, -self.horizon :])
 
-    def _moments(self, part: Part, past: int) -> Int64[np.ndarray, " moments"]:
+    def _moments(self, part: Part) -> Int64[np.ndarray, " moments"]:
         """First steps of the forecasts of an evaluation, spread evenly over a part."""
-        first, last = max(part.first, past), len(part.values) - self.horizon
+        first, last = part.first, len(part.values) - self.horizon
         count = min(max(1, _WINDOWS // part.values.shape[1]), last - first + 1)
         return np.linspace(first, last, count).astype(np.int64)
 
@@ -213,8 +216,12 @@ def _gather(
     return np.ascontiguousarray(around.transpose(0, 2, 1)).reshape(-1, end - begin)
 
 
-def _cut(main: Series, given: Mapping[str, Series]) -> tuple[dict[str, Part], str]:
-    """The three parts, standardised by the first, and how they were cut."""
+def _cut(main: Series, given: Mapping[str, Series], *, most_past: int) -> tuple[dict[str, Part], str]:
+    """The three parts, standardised by the first, and how they were cut.
+
+    The first half of a part that the user gave, at most ``most_past`` steps, is looked back at alone: lengths
+    could not be scored at the same moments otherwise.
+    """
     for part, one in given.items():
         if one.columns != main.columns:
             raise DataError(
@@ -228,9 +235,10 @@ def _cut(main: Series, given: Mapping[str, Series]) -> tuple[dict[str, Part], st
         name: (main.values[:end], start)
         for name, start, end in zip(PARTS, bounds, ends, strict=False)
         if name not in given
-    } | {name: (one.values, 0) for name, one in given.items()}
+    }
     if given:
-        _check_apart(cut)
+        _check_apart(cut | {name: (one.values, 0) for name, one in given.items()})
+    cut |= {name: (one.values, min(len(one.values) // 2, most_past)) for name, one in given.items()}
     train = cut["train"][0]
     if not len(train):
         raise DataError(

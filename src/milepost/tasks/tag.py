@@ -16,7 +16,7 @@ from milepost.errors import DataError
 from milepost.tasks.batches import IGNORED, TOKENS_A_BATCH, gather
 from milepost.tasks.conll import Sentence, TaggedSource, read_tagged
 from milepost.tasks.parts import hash_data, hash_text, make_parts, refuse_few
-from milepost.tasks.scores import f1, find_entities
+from milepost.tasks.scores import f1, find_entities, read_marks
 from milepost.tasks.task import PARTS, Batch, Head, Measured, Metric, Options, Task, to_device
 from milepost.tasks.tokens import Tokenizer, build_tokenizer
 from milepost.tasks.words import Words, encode_words
@@ -206,9 +206,11 @@ class Tag(Task):
         truth = words.labels[words.firsts]
         quarters = places * 4 // length
         counts = np.zeros((3, 4), np.int64)  # right, wanted and found, by quarter
+        marks = read_marks(self.labels)
         for begin, end in zip(words.sentences, words.sentences[1:], strict=False):
             wanted, found = (
-                set(find_entities(self.labels[tag] for tag in tags[begin:end])) for tags in (truth, predicted)
+                set(find_entities((self.labels[tag] for tag in tags[begin:end]), marks))
+                for tags in (truth, predicted)
             )
             for row, entities in enumerate((wanted & found, wanted, found)):
                 for entity in entities:
