@@ -14,10 +14,11 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from milepost.processes import run_python
 
 EXTEND = """
 import resource, sys, time
@@ -64,8 +65,9 @@ def write_model(folder: Path, size_bytes: int) -> None:
 
 def run_extend(model: Path, output: Path, verify: str) -> tuple[float, float]:
     """Seconds and peak MiB of one extension."""
-    command = [sys.executable, "-c", EXTEND, str(model), str(output), verify]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = run_python(["-c", EXTEND, str(model), str(output), verify])
+    if done.returncode:
+        raise SystemExit(done.stderr)
     seconds, peak = map(float, done.stdout.split())
     return seconds, peak
 

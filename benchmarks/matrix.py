@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from family_matrix import PROPERTIES, SUBJECTS, Case, check, quiet, refusal
 from milepost.encodings import registered
 from milepost.models.families import families
 from milepost.models.rows import REFUSED
+from milepost.processes import PIPE, start_python
 
 ROOT = Path(__file__).parents[1]
 # of the package models, what has no part in a swap
@@ -86,8 +87,25 @@ def run_all(names: Iterable[str], workers: int) -> Results:
     """Some families, each in one of so many processes."""
     if workers == 1:
         return {case: found for name in names for case, found in run_family(name).items()}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return {case: found for part in pool.map(run_family, names) for case, found in part.items()}
+    with ThreadPoolExecutor(workers) as pool:
+        return {case: found for part in pool.map(run_apart, names) for case, found in part.items()}
+
+
+def run_apart(name: str) -> Results:
+    """``run_family`` in a process of its own."""
+    place = str(Path(__file__).parent)
+    program = f"import sys; sys.path.insert(0, {place!r}); import matrix; matrix.tell({name!r})"
+    with start_python(["-W", "ignore", "-c", program], stdout=PIPE) as process:
+        assert process.stdout is not None
+        text = process.stdout.read()
+    if process.returncode:
+        raise SystemExit(f"{name}: exit code {process.returncode}")
+    return {Case(name, encoding): found for encoding, found in json.loads(text.splitlines()[-1]).items()}
+
+
+def tell(name: str) -> None:
+    """Print what ``run_family`` finds, by encoding, as JSON."""
+    print(json.dumps({case.encoding: found for case, found in run_family(name).items()}))
 
 
 def describe(found: Mapping[str, str] | str) -> str:

@@ -16,7 +16,6 @@ import json
 import math
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.files import durable
+from milepost.processes import start_python
 from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_metric
 
 RUNS = Path("build/results")
@@ -152,9 +152,11 @@ def run(row: Row, data: str, workers: int) -> None:
     arguments = shlex.split(row.arguments)
     for name, place in places.items():
         arguments = [argument.replace(name, place) for argument in arguments]
-    command = [sys.executable, "-m", "milepost", "compare", *arguments, "--out", str(row.folder)]
+    command = ["-m", "milepost", "compare", *arguments, "--out", str(row.folder), "--workers", str(workers)]
     print(f"{row.name}: {row.command}", file=sys.stderr, flush=True)
-    subprocess.run([*command, "--workers", str(workers), "--quiet"], check=True)
+    with start_python([*command, "--quiet"]) as process:
+        if process.wait():
+            raise SystemExit(f"{row.name}: exit code {process.returncode}")
 
 
 def _find_minilm() -> str:

@@ -13,7 +13,7 @@ from milepost.cli import VERBS
 
 SOURCE = Path(__file__).parents[1] / "src" / "milepost"
 FLOORS = [
-    {"errors", "spec", "files", "finding"},
+    {"errors", "spec", "files", "finding", "processes"},
     {"encodings", "tables", "statistics"},
     {"extension", "diagnostics", "models", "tasks"},
     {"comparison", "tuning", "probing", "monitoring"},

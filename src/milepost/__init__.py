@@ -3,10 +3,7 @@
 Nothing heavy is imported until a name is used: ``import milepost`` costs a few milliseconds.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # typing is not imported: with ``python -m`` it could come from the current directory
 
 __version__ = "0.1.0"
 
@@ -48,6 +45,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> object:
     if name in _PUBLIC:
+        import importlib
+
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'milepost' has no attribute {name!r}")
 

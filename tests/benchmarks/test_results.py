@@ -128,6 +128,6 @@ def test_a_folder_that_is_not_there_fails_the_run(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     arguments = ["--data", str(tmp_path / "nowhere"), "--out", "page.md", "--only", "shakespeare"]
     monkeypatch.setattr(sys, "argv", ["results.py", *arguments])
-    with pytest.raises(results.subprocess.CalledProcessError):
+    with pytest.raises(SystemExit, match="shakespeare: exit code"):
         results.main()
     assert not (tmp_path / "page.md").exists()

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from milepost.comparison import Scale, Training, compare
-from milepost.comparison.cluster import Answer, Order, _take, carry_out, pack, unpack
+from milepost.comparison.cluster import Answer, Order, _connected, _take, carry_out, pack, unpack
 from milepost.comparison.design import Design, Model, Trial
 from milepost.comparison.folder import RunFolder, environment
 from milepost.comparison.runner import Job, run_jobs
@@ -35,6 +38,7 @@ def order_of(job: Job, folder: Path, **changes: Any) -> Order:
     content: dict[str, Any] = {
         "jobs": (job,),
         "folder": str(folder),
+        "directory": str(folder.parent),
         "mark": ".cluster-0",
         "files": {},
         "environment": environment("cpu"),
@@ -146,6 +150,36 @@ def test_without_ray_the_extra_is_named(
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"milepost\[ray\]"):
         compare(**tiny, scale=Scale(ray=""), out=tmp_path / "run")
+
+
+def test_ray_is_joined_from_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ray gives the directory in which it is joined to its workers as the first place to import from
+    places: list[list[Path]] = []
+    fake = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **_: places.append(list(Path.cwd().iterdir())),
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 1, "GPU": 0}}],
+        shutdown=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "json.py").touch()
+    with _connected(Scale(ray="")):
+        assert Path.cwd() == tmp_path
+    assert places == [[]]
+
+
+@pytest.mark.slow
+def test_workers_of_ray_import_nothing_from_the_current_directory(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    for name in (*sys.stdlib_module_names, "pyarrow", "pydantic", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a').write('{name} ')\n")
+    words = "--steps 2 --batch 2 --seeds 1 --encodings none --layers 1 --dim 16 --heads 2 --train-length 8 --lengths 8"
+    program = "from milepost.cli import main; main()"
+    command = ["-P", "-c", program, "compare", "builtin:python-docs", "--ray", *words.split()]
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.fixture(scope="module")

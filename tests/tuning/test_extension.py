@@ -37,7 +37,7 @@ def gpt2(tmp_path: Path) -> Path:
 def answer(monkeypatch: pytest.MonkeyPatch, code: int, out: str, error: str = "") -> None:
     """Play the process in which transformers runs."""
     done = subprocess.CompletedProcess([], code, out, error)
-    monkeypatch.setattr(proofs.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(proofs, "run_python", lambda *_, **__: done)
 
 
 @pytest.mark.parametrize("name", ["reload", "old_outputs", "forward"])

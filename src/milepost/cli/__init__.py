@@ -11,6 +11,7 @@ import click
 
 from milepost import __version__
 from milepost.errors import MilepostError, OptionError
+from milepost.processes import leave_current_directory
 
 # verb -> module with a `command`; the modules import nothing heavier than click
 VERBS = {
@@ -55,7 +56,14 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 ok, 1 fell short, 2 usage, 3 input refused, 130 interrupted."""
+    """Run the command line and exit: 0 ok, 1 fell short, 2 usage, 3 input refused, 130 interrupted.
+
+    Args:
+        arguments: those of this process without them; it is then a program of its own, and stops importing from the
+            current directory.
+    """
+    if arguments is None:
+        leave_current_directory()
     try:
         code = cli.main(arguments, prog_name="milepost", standalone_mode=False)
     except MilepostError as error:

@@ -32,6 +32,7 @@ class Order:
     Args:
         jobs: one, or those of a batch of models.
         folder: the run folder, as the caller names it.
+        directory: the current one of the caller, from which paths of data are read where a node has it too.
         mark: a file there, by which a node sees whether the folder is shared with it.
         files: of the jobs' trials, for nodes that do not share it: content by path.
         environment: of the caller; a node with another one gives other bits.
@@ -42,6 +43,7 @@ class Order:
 
     jobs: tuple[Job, ...]
     folder: str
+    directory: str
     mark: str
     files: Mapping[str, bytes]
     environment: Mapping[str, Any]
@@ -110,8 +112,16 @@ def run_on_ray(
             for jobs in batches:
                 files = pack(folder, jobs)
                 order = Order(
-                    tuple(jobs), str(folder.resolve()), mark, files, environment(device), device, checkpoint_seconds, scale
-                )  # fmt: skip
+                    tuple(jobs),
+                    str(folder.resolve()),
+                    str(Path.cwd()),
+                    mark,
+                    files,
+                    environment(device),
+                    device,
+                    checkpoint_seconds,
+                    scale,
+                )
                 waiting[task.remote(order)] = jobs
             while waiting:
                 (ready,), _ = ray.wait(list(waiting), num_returns=1)
@@ -139,20 +149,7 @@ def _connected(scale: Scale) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise MissingExtra.of("ray", "ray") from error
-    begun = not ray.is_initialized()
-    address = scale.ray or os.environ.get("RAY_ADDRESS")
-    if begun:
-        # the dashboard is a choice of whoever starts a cluster
-        place: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
-        try:
-            ray.init(**place, log_to_driver=False)
-        except (ConnectionError, ValueError) as error:
-            raise OptionError(
-                "no Ray cluster can be reached there",
-                got=f"{address}: {error}",
-                fix="--ray HOST:6379, or --ray",
-            ) from error
-    try:
+    with contextlib.nullcontext() if ray.is_initialized() else _joined(ray, scale.ray):
         for kind, wanted in (("CPU", scale.processes_per_trial), ("GPU", scale.gpus_per_trial)):
             there = max((node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]), default=0)
             if there < wanted:
@@ -162,8 +159,28 @@ def _connected(scale: Scale) -> Iterator[Any]:
                     fix="lower --gpus-per-trial or --processes-per-trial",
                 )
         yield ray
-    finally:
-        if begun:
+
+
+@contextlib.contextmanager
+def _joined(ray: Any, address: str | None) -> Iterator[None]:
+    """Within, this process is connected to a cluster; one is started where none is named."""
+    address = address or os.environ.get("RAY_ADDRESS")
+    # the dashboard is a choice of whoever starts a cluster
+    place: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            # Ray 2.60 puts the directory in which a program connects first on the import path of every worker
+            with contextlib.chdir(empty):
+                ray.init(**place, log_to_driver=False)
+        except (ConnectionError, ValueError) as error:
+            raise OptionError(
+                "no Ray cluster can be reached there",
+                got=f"{address}: {error}",
+                fix="--ray HOST:6379, or --ray",
+            ) from error
+        try:
+            yield
+        finally:
             ray.shutdown()
 
 
@@ -189,6 +206,8 @@ def carry_out(order: Order) -> Answer:
         folder = Path(order.folder if shared else stack.enter_context(tempfile.TemporaryDirectory()))
         if not shared:
             unpack(order.files, folder)
+        if Path(order.directory).is_dir():
+            stack.enter_context(contextlib.chdir(order.directory))
         try:
             failures = run_jobs(
                 order.jobs,

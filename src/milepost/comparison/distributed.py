@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -23,6 +21,7 @@ from torch import Tensor, distributed, nn
 from milepost.comparison.checkpoint import Run
 from milepost.comparison.design import Trial
 from milepost.errors import TrialFailed
+from milepost.processes import DEVNULL, Popen, start_python
 from milepost.tasks.task import Batch
 
 _HOST = "127.0.0.1"
@@ -125,7 +124,7 @@ def assemble(trial: Trial, strategy: str, processes: int, device: torch.device) 
     place = {"MASTER_ADDR": _HOST, "MASTER_PORT": str(store.port), "WORLD_SIZE": str(processes)}
     with contextlib.ExitStack() as stack:
         others = [
-            stack.enter_context(_started(os.environ | place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}))
+            stack.enter_context(_started(place | {"RANK": str(rank), "LOCAL_RANK": str(rank)}))
             for rank in range(1, processes)
         ]
         while store.add(f"{_ORDERS}/ready", 0) < len(others):
@@ -134,7 +133,7 @@ def assemble(trial: Trial, strategy: str, processes: int, device: torch.device) 
                     raise TrialFailed(
                         "a process of the trial cannot start",
                         got=f"exit code {other.returncode}",
-                        fix="check the installation with: python -m milepost.comparison.distributed",
+                        fix="check the installation with: python -P -m milepost.comparison.distributed",
                     )
             time.sleep(_PAUSE_SECONDS)
         with _join(store, order, device, 0, processes) as team:
@@ -142,9 +141,8 @@ def assemble(trial: Trial, strategy: str, processes: int, device: torch.device) 
 
 
 @contextlib.contextmanager
-def _started(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "milepost.comparison.distributed"]
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+def _started(variables: dict[str, str]) -> Iterator[Popen[bytes]]:
+    process = start_python(["-m", "milepost.comparison.distributed"], variables=variables, stdin=DEVNULL)
     try:
         yield process
     finally:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +17,7 @@ from typing import Any
 from milepost.comparison.design import Trial
 from milepost.comparison.scale import Scale
 from milepost.errors import DiskFull, FolderError, TrialFailed
+from milepost.processes import PIPE, TimeoutExpired, start_python
 
 _FAREWELL_SECONDS = 1.5  # for workers that are asked to stop, to finish a step and leave a checkpoint
 _SURROUNDINGS = {
@@ -205,7 +203,7 @@ def _cannot_start(worker: _Worker) -> TrialFailed:
     return TrialFailed(
         "a worker process cannot start",
         got=worker.last_words(),
-        fix="check the installation with: python -m milepost.comparison.worker",
+        fix="check the installation with: python -P -m milepost.comparison.worker",
     )
 
 
@@ -220,13 +218,13 @@ class _Worker:
 
     def __enter__(self) -> _Worker:
         self._words = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "milepost.comparison.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        self._process = start_python(
+            ["-m", "milepost.comparison.worker"],
+            variables=_SURROUNDINGS,
+            stdin=PIPE,
+            stdout=PIPE,
             stderr=self._words,
-            env=os.environ | _SURROUNDINGS,
-            start_new_session=True,  # Ctrl-C reaches the runner alone
+            new_session=True,  # Ctrl-C reaches the runner alone
         )
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -234,7 +232,7 @@ class _Worker:
 
     def __exit__(self, *_: object) -> None:
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with contextlib.suppress(TimeoutExpired):
                 self._process.wait(max(0.0, self._end - time.monotonic()))
         finally:  # whoever presses Ctrl-C twice does not want to wait
             self._process.kill()

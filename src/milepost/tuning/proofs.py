@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +10,7 @@ from milepost.diagnostics.doctor import doctor
 from milepost.errors import MilepostError, MissingExtra, ProofFailed
 from milepost.extension.plan import Plan
 from milepost.extension.proofs import Check
+from milepost.processes import run_python
 
 
 def prove_by_doctor(plan: Plan, folder: Path) -> list[Check]:
@@ -56,14 +54,10 @@ def prove_model(plan: Plan, folder: Path) -> list[Check]:
         "role": plan.target.tables[0][0].role if plan.target.tables else "text",
         "same_outputs": plan.target.method.keeps_old_rows,
     }
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "milepost.tuning.reload"],
-        input=json.dumps(task),
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
+    done = run_python(
+        ["-W", "ignore", "-m", "milepost.tuning.reload"],
+        text=json.dumps(task),
+        variables={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
