@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from milepost import testing
-from milepost.encodings import Encoding, Geometry, registered
+from milepost.encodings import Encoding, FireBias, Geometry, registered
 from milepost.errors import CheckFailed, PastTheEnd, UnknownName
 from milepost.spec import parse_spec
 from milepost.testing import hooks
@@ -27,6 +27,9 @@ VARIANTS = [
     "learned(count=on)",
     "kerple(variant=power)",
     "randomized(inner=rotary)",
+    "randomized(inner=fire)",
+    "shape(inner=fire)",
+    "fire(threshold=32)",
     "randomized(inner=t5,max_len=50)",
     "shape(inner=learned,max_shift=7)",
     "t5(buckets=8,max_distance=20)",
@@ -109,9 +112,15 @@ class HidesAPlace(Distance):
         self.places = frozenset()
 
 
-class RemapsInUse(Distance):
+class DrawsInEvaluation(Distance):
     def remap(self, positions, *, batch, device=None):
-        return torch.arange(len(positions), device=device)
+        return torch.randperm(1000, device=device)[:6].sort().values
+
+
+class DrawsInEvaluationOnce(Distance):
+    def remap(self, positions, *, batch, device=None):
+        torch.rand(1)
+        return positions
 
 
 class RemapsOutOfOrder(Distance):
@@ -163,6 +172,27 @@ class AbsoluteInDisguise(Distance):
     def bias(self, query, query_positions, key_positions, *, scaling):
         right = super().bias(query, query_positions, key_positions, scaling=scaling)
         return right * (1 + query_positions[..., None, :, None])
+
+
+class CountsFromTheHundredth(Distance):
+    """Relative up to a place that its ``relative`` conceals."""
+
+    thresholds = (100,)
+
+    def bias(self, query, query_positions, key_positions, *, scaling):
+        right = super().bias(query, query_positions, key_positions, scaling=scaling)
+        return right * (1 + (query_positions >= 100)[..., None, :, None])
+
+
+class ContinuesACache(Distance):
+    """Spreads its positions over a fixed range and does not say that it needs the whole input."""
+
+    relative = False
+
+    def remap(self, positions, *, batch, device=None):
+        if isinstance(positions, range):
+            positions = torch.arange(positions.stop, device=device)
+        return positions * 4096 // (positions.amax(-1, keepdim=True) + 1)
 
 
 class WithBuffer(Toy):
@@ -271,7 +301,8 @@ BROKEN = {
     WrongPlaces: "places",
     AnswersNothing: "places",
     HidesAPlace: "places",
-    RemapsInUse: "remap",
+    DrawsInEvaluation: "remap",
+    DrawsInEvaluationOnce: "remap",
     RemapsOutOfOrder: "remap",
     RemapsPastTheEnd: "remap",
     WrongShape: "shapes",
@@ -280,6 +311,8 @@ BROKEN = {
     SeesTheLength: "prefix",
     SharesThePositionsOfTheFirst: "batch",
     AbsoluteInDisguise: "shift",
+    CountsFromTheHundredth: "padding",
+    ContinuesACache: "padding",
     WithBuffer: "buffers",
     WithFloatBuffer: "buffers",
     BuiltOnce: "state",
@@ -313,6 +346,13 @@ def test_a_broken_encoding_is_caught_by_name(broken, check):
     assert check in failed
     with pytest.raises(CheckFailed, match=f"fails .*{check}"):
         testing.check_encoding(broken)
+
+
+def test_the_battery_sees_a_bias_that_takes_positions_for_distances(monkeypatch):
+    monkeypatch.setattr(FireBias, "relative", True)
+    for spec in ("fire", "fire(threshold=32)"):
+        results = testing.check_encoding(spec, raise_on_failure=False)
+        assert "padding" in {r.name for r in results if r.status == "failed"}
 
 
 def test_a_spec_that_does_not_read_back_is_caught(monkeypatch):

@@ -21,13 +21,54 @@ def test_randomized_positions_are_distinct_ordered_and_cover_the_whole_range():
     assert drawn[:, 0].float().mean().item() == pytest.approx(51 / 11 - 1, abs=0.7)
 
 
-def test_randomized_keeps_who_shares_a_position():
-    encoding = training("randomized(inner=alibi,max_len=50)")
-    given = torch.tensor([[0, 0, 0, 1], [0, 1, 2, 3]])  # left pads
-    drawn = encoding.remap(given, batch=2)
-    assert drawn.dtype == torch.int64
-    assert drawn[0, 0] == drawn[0, 1] == drawn[0, 2] == drawn[1, 0]
-    assert drawn[0, 3] == drawn[1, 1]
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_randomized_places_each_sequence_by_its_own_number_of_tokens(mode):
+    encoding = getattr(training("randomized(inner=alibi,max_len=50)"), mode)()
+
+    def remap(*rows):
+        torch.manual_seed(0)
+        return encoding.remap(torch.tensor(rows), batch=len(rows))
+
+    together = remap([0, 0, 0, 1], [0, 1, 1, 1], [0, 1, 2, 3])  # left pads, right pads, none
+    torch.manual_seed(0)
+    two = encoding.remap(range(2), batch=1)
+    torch.manual_seed(0)
+    assert torch.equal(together[2], encoding.remap(range(4), batch=1))
+    assert torch.equal(together[0], two[[0, 0, 0, 1]])
+    assert torch.equal(together[1], two[[0, 1, 1, 1]])
+    assert together.dtype == torch.int64
+
+
+def test_randomized_draws_in_evaluation_too_and_always_the_same():
+    encoding = training("randomized(inner=alibi,max_len=50)").eval()
+    state = torch.get_rng_state()
+    drawn = encoding.remap(range(10), batch=4)
+    assert torch.equal(drawn, encoding.remap(range(10), batch=1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (drawn.diff() > 0).all()
+    assert drawn.tolist() != list(range(10))
+    assert encoding.remap(range(50), batch=1).tolist() == list(range(50))
+
+
+def test_the_fixed_draw_is_as_even_as_a_random_one():
+    encoding = training("randomized(inner=alibi,max_len=4096)").eval()
+    counts = torch.stack(
+        [
+            torch.histc(encoding.remap(range(n), batch=1).float(), bins=16, min=0, max=4096)
+            for n in (512, 2048)
+        ]
+    )
+    # per bin hypergeometric: standard deviations 5.1 and 7.8
+    assert (counts[0] - 32).abs().max() < 20
+    assert (counts[1] - 128).abs().max() < 30
+    order = encoding._order(None).float()
+    assert abs(torch.corrcoef(torch.stack((order, torch.arange(4096.0))))[0, 1]) < 0.05
+
+
+def test_positions_past_the_range_stay_past_it():
+    encoding = build("randomized(inner=learned,max_len=8)", GEOMETRY).eval()
+    with pytest.raises(PastTheEnd):
+        encoding.vectors(encoding.remap(torch.tensor([[3, 9]]), batch=1))
 
 
 def test_randomized_gives_a_table_inside_the_larger_range():
@@ -55,25 +96,34 @@ def test_a_table_inside_has_room_for_the_shift():
 
 
 @pytest.mark.parametrize("name", ["randomized", "shape"])
-@pytest.mark.parametrize("inner", ["learned", "sinusoidal", "rotary", "alibi", "t5"])
-def test_in_use_they_are_the_encoding_inside(name, inner):
+@pytest.mark.parametrize("inner", ["learned", "sinusoidal", "rotary", "alibi", "t5", "fire"])
+def test_hooks_are_those_of_the_encoding_inside(name, inner):
     encoding = build(f"{name}(inner={inner})", GEOMETRY).eval()
     positions = torch.arange(5)
-    assert encoding.remap(positions, batch=1) is positions
     assert encoding.places == encoding.inner.places
-    assert encoding.relative == encoding.inner.relative
     assert encoding.scales == encoding.inner.scales
+    assert encoding.thresholds == encoding.inner.thresholds
     query = torch.randn(1, 2, 5, 4)
     mine, theirs = (e.rotate(query, query, positions, positions)[0] for e in (encoding, encoding.inner))
     assert torch.equal(mine, theirs)
 
 
+def test_shifts_leave_evaluation_and_distances_alone_and_draws_do_not():
+    shifted, drawn = (build(f"{name}(inner=alibi)", GEOMETRY).eval() for name in ("shape", "randomized"))
+    positions = torch.arange(5)
+    assert shifted.remap(positions, batch=1) is positions
+    assert shifted.relative
+    assert not drawn.relative
+
+
 def test_remapping_works_in_a_compiled_graph():
     for spec in ("randomized(inner=alibi,max_len=50)", "shape(inner=sinusoidal)"):
         encoding, given = training(spec), torch.arange(6).expand(2, 6)
-        torch.compiler.reset()
-        compiled = torch.compile(encoding.remap, fullgraph=True, backend="eager")
-        assert (compiled(given, batch=2).diff() > 0).all()
+        for mode in (True, False):
+            encoding.train(mode)
+            torch.compiler.reset()
+            compiled = torch.compile(encoding.remap, fullgraph=True, backend="eager")
+            assert (compiled(given, batch=2).diff() > 0).all()
 
 
 @pytest.mark.parametrize(

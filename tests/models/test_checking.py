@@ -24,6 +24,7 @@ from transformers import (
 )
 
 import milepost
+from milepost.encodings import FireBias
 from milepost.errors import UnknownFamily
 from milepost.models.checking import check_folder, check_positions
 
@@ -107,6 +108,35 @@ def test_a_swapped_gpt2_passes(make_gpt2, encoding):
     found = findings(milepost.swap(make_gpt2(), encoding))
     assert {found.status for found in found.values()} == {"passed"}
     assert ("PastTheEnd" in found["MP348"].got) == (encoding == "learned")
+
+
+def make_fire(make_gpt2, threshold):
+    """A swapped GPT-2 whose bias tells distances of one share from those of another."""
+    model = milepost.swap(make_gpt2(), f"fire(threshold={threshold})")
+    torch.manual_seed(1)
+    for weight in model.transformer.milepost.parameters():
+        if weight.ndim > 1:
+            weight.data.normal_()
+    return model
+
+
+@pytest.mark.parametrize("threshold", [20, 60])
+def test_pads_and_caches_are_tried_on_both_sides_of_a_threshold(make_gpt2, monkeypatch, threshold):
+    model = make_fire(make_gpt2, threshold)
+    assert {f.status for code, f in findings(model).items() if code != "MP348"} == {"passed"}
+    # as if distances were all: right up to the threshold
+    monkeypatch.setattr(FireBias, "relative", True)
+    found = findings(model)["MP343"]
+    assert found.status == "issue"
+    assert f"at {threshold - 2} tokens" in found.got
+    monkeypatch.setattr(FireBias, "thresholds", ())
+    assert findings(model, length=8)["MP343"].status == "passed"  # short of the threshold it does not show
+
+
+def test_random_positions_pass_and_take_no_cache(make_gpt2):
+    found = findings(milepost.swap(make_gpt2(), "randomized(inner=alibi,max_len=64)"))
+    assert {found[code].status for code in ("MP341", "MP342", "MP343")} == {"passed"}
+    assert found["MP345"].status == found["MP349"].status == "not_applicable"
 
 
 @pytest.mark.parametrize("make_model", [make_roberta, make_opt, make_llama])

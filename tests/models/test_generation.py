@@ -7,7 +7,16 @@ from transformers import DynamicCache, StaticCache
 from milepost.errors import PastTheEnd
 from milepost.models import swap
 
-UNLIMITED = ("sinusoidal", "none", "rotary", "alibi", "t5", "shaw", "learned(past=clamp)")
+UNLIMITED = (
+    "sinusoidal",
+    "none",
+    "rotary",
+    "alibi",
+    "t5",
+    "shaw",
+    "fire(threshold=4)",
+    "learned(past=clamp)",
+)
 
 
 def put(model, encoding):

@@ -100,6 +100,7 @@ class Encoding(nn.Module, abc.ABC):
     # options that are themselves specs of something other than an encoding: name -> its own defaults
     nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {}
     relative: bool = False  # whether scores depend on the distance of query and key alone
+    needs_whole: ClassVar[bool] = False  # whether positions depend on the length of the input: no cache
     needs_grid: ClassVar[bool] = False  # whether positions are places in an image: text is refused
     places: frozenset[str]
 
@@ -118,6 +119,11 @@ class Encoding(nn.Module, abc.ABC):
         return None
 
     @property
+    def thresholds(self) -> tuple[int, ...]:
+        """Positions at which the form of the answers changes, for checks that try both sides; usually none."""
+        return ()
+
+    @property
     def scales(self) -> dict[str, float]:
         """Initial scales that the encoding chose, for the report; empty where it has none."""
         return {}
@@ -125,14 +131,15 @@ class Encoding(nn.Module, abc.ABC):
     def remap(
         self, positions: Positions, *, batch: int, device: torch.device | str | None = None
     ) -> Positions:
-        """The positions that this forward pass uses instead of ``positions``; most change nothing.
+        """The positions that this forward pass uses instead of ``positions``; most encodings change nothing.
 
-        A model calls this once, at its front, before any hook, and hands the answer to ``vectors``,
-        ``rotate`` and ``bias`` alike: an encoding that draws positions at random in training would
-        otherwise disagree with itself between layers. Never called where a cache is in use.
+        A model calls this once, before any hook, and passes the answer to ``vectors``, ``rotate`` and
+        ``bias`` alike: an encoding that draws positions at random would otherwise disagree with itself
+        between layers. A model does not call it when a cache is in use. In evaluation mode the answer
+        depends on ``positions`` alone, and torch's random state is neither read nor changed.
 
         Args:
-            positions: of the whole input: a ``range`` from 0 on, or int64 below ``seq``.
+            positions: of the whole input: a ``range`` from 0 on, or int64 of any shape.
             batch: sequences in the input, for those that draw anew for each.
             device: where to build when positions are a ``range``.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Self, final
 
@@ -24,8 +25,9 @@ class FireBias(Encoding):
     """Adds ``f(log(1 + c d) / log(1 + c max(L, i)))`` to the scores, for distance d and position i.
 
     f is a network of one hidden layer, c and L are learned, i is the later of the two positions. The
-    same for all layers. Not a function of the distance alone: past L, the share counts. c starts at 0.1,
-    the network as torch's linear layers do.
+    same for all layers. The bias is not a function of the distance alone: past L the position counts too,
+    so a model derives positions from its attention mask. c starts at 0.1, the network as torch's linear
+    layers do.
 
     Args:
         heads: attention heads.
@@ -69,6 +71,11 @@ class FireBias(Encoding):
         self.hidden = nn.Linear(1, width, device=device, dtype=dtype)
         self.out = nn.Linear(width, heads, device=device, dtype=dtype)
         self._memo = LastAnswer()
+
+    @property
+    def thresholds(self) -> tuple[int, ...]:
+        """The current L."""
+        return (math.ceil(abs(self.length.item()) * self.threshold),)
 
     @classmethod
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:

@@ -21,6 +21,8 @@ class NoPositions(Encoding):
     []
     """
 
+    relative = True
+
     @classmethod
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
         """Nothing to build."""

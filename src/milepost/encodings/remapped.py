@@ -1,4 +1,4 @@
-"""Encodings that meet other positions in training than in use: randomized and shifted ones."""
+"""Encodings that replace the positions they are given: randomized and shifted ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from milepost.spec import Spec, Value
 
 
 class Remapped(Encoding, abc.ABC):
-    """Wraps an encoding and replaces its positions in training mode, through ``remap`` alone.
+    """Wraps an encoding and replaces its positions, through ``remap`` alone.
 
     Positions moved at random are no places in an image, so encodings that need a grid are refused. The
     hooks are those of ``inner``, on whatever positions the model hands them.
@@ -34,6 +34,11 @@ class Remapped(Encoding, abc.ABC):
     def usable_length(self) -> int | None:
         """What the wrapped encoding says."""
         return self.inner.usable_length
+
+    @property
+    def thresholds(self) -> tuple[int, ...]:
+        """What the wrapped encoding says."""
+        return self.inner.thresholds
 
     @property
     def scales(self) -> dict[str, float]:
@@ -71,20 +76,22 @@ class Remapped(Encoding, abc.ABC):
 @final
 @register("randomized")
 class RandomizedPositions(Remapped):
-    """In training, positions 0, 1, 2, ... become that many different ones out of ``max_len``, in order.
+    """Positions 0, 1, 2, ... become that many different ones out of ``max_len``, in order.
 
-    One draw a forward pass, the same for the whole batch, from torch's global generator of the device.
-    In evaluation mode nothing changes. A table inside gets ``max_len`` rows.
+    A sequence of n tokens is placed at n positions; pads take none. In training, each forward pass draws
+    once for the whole batch, from torch's global generator of the device. In evaluation there is one fixed
+    draw, the same on every machine: a sequence is answered the same in each call and whatever its
+    neighbours, and torch's random state is left alone. A table inside gets ``max_len`` rows.
 
     Args:
         inner: the encoding whose positions are drawn.
-        max_len: positions to draw from; at least the longest input in training.
+        max_len: positions to draw from; at least the longest input.
 
     Raises:
         OptionError: MP105, fewer than one position.
 
-    Source: Ruoss et al. 2023 (Randomized Positional Encodings), section 3. Differs: they draw in
-    evaluation too.
+    Source: Ruoss et al. 2023 (Randomized Positional Encodings), section 3. Differs: they draw anew for
+    each batch in evaluation too.
 
     >>> from milepost.encodings import build, Geometry
     >>> encoding = build("randomized(inner=alibi,max_len=100)", Geometry(8, 2, 4, 16)).train()
@@ -93,10 +100,12 @@ class RandomizedPositions(Remapped):
     (True, torch.Size([5]))
     """
 
+    needs_whole = True
     defaults: ClassVar[Mapping[str, Value]] = {"inner": Spec("learned"), "max_len": 2048}
 
     def __init__(self, inner: Encoding, *, max_len: int) -> None:
         super().__init__(inner)
+        self.relative = False  # distances between drawn positions depend on the number of tokens
         if max_len < 1:
             raise OptionError("max_len must be at least 1", got=f"max_len={max_len}", fix="max_len=2048")
         self.max_len = max_len
@@ -111,13 +120,11 @@ class RandomizedPositions(Remapped):
     def remap(
         self, positions: Positions, *, batch: int, device: torch.device | str | None = None
     ) -> Positions:
-        """Ordered random positions in training.
+        """Positions of tokens 0, 1, 2, ... of each sequence among ``max_len``, in order.
 
         Raises:
             PastTheEnd: MP101, an input longer than ``max_len``.
         """
-        if not self.training:
-            return positions
         if isinstance(positions, range):
             require_contiguous(positions)
             length = positions.stop
@@ -128,12 +135,29 @@ class RandomizedPositions(Remapped):
             raise PastTheEnd(
                 f"{length} positions cannot be drawn out of {self.max_len}",
                 got=f"max_len={self.max_len}, an input of {length}",
-                fix=f"shorten the input, or randomized(max_len={2 * length})",
+                fix=f"shorten the input, or use randomized(max_len={2 * length})",
             )
-        drawn = torch.randperm(self.max_len, device=device)[:length].sort().values
+        order = torch.randperm(self.max_len, device=device) if self.training else self._order(device)
         if isinstance(positions, range):
-            return drawn[positions.start :]
-        return drawn[positions.clamp(0, length - 1)]
+            return order[:length].sort().values[positions.start :]
+        if not positions.numel():
+            return positions
+        # a sequence of n tokens is placed at the first n of the order
+        taken = order.argsort() <= positions.amax(-1, keepdim=True)
+        drawn = torch.searchsorted(taken.cumsum(-1), positions + 1)
+        return torch.where(positions < self.max_len, drawn, positions)
+
+    def _order(self, device: torch.device | str | None) -> Int64[Tensor, " max_len"]:
+        """A fixed random order of all positions.
+
+        Sorted by a hash that maps no two 32-bit numbers to one: unlike a generator of torch it is the same on
+        all devices and in all versions, needs no copy from the host, and compiles.
+        Source: C. Wellons, hash-prospector, lowbias32.
+        """
+        hashed = torch.arange(1, self.max_len + 1, device=device)
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
+            hashed = ((hashed ^ (hashed >> shift)) * factor) & 0xFFFFFFFF
+        return hashed.argsort()
 
 
 @final
@@ -141,8 +165,8 @@ class RandomizedPositions(Remapped):
 class ShiftedPositions(Remapped):
     """In training, each sequence's positions are shifted by a random number, 0 to ``max_shift``.
 
-    One draw a sequence and forward pass, from torch's global generator of the device. In evaluation
-    mode nothing changes. A table inside gets ``max_shift`` rows more than the model's positions. An
+    One draw per sequence and forward pass, from torch's global generator of the device. In evaluation
+    mode nothing changes, as in the paper, which shifts during training only. A table inside gets ``max_shift`` rows more than the model's positions. An
     encoding that knows distances alone is not changed by it.
 
     Args:

@@ -96,10 +96,16 @@ def hand_positions(
         positions = _grouped(encoding, call, positions)
     if call.cache is None:
         positions = encoding.remap(positions, batch=call.shape[0], device=call.device)
+    elif encoding.needs_whole:
+        raise SwapRefused(
+            f"{encoding.name} places a token by the length of its input, so a cache cannot be continued",
+            got="a call with past_key_values",
+            fix="pass use_cache=False, to generate() too",
+        )
     if state.family.embeds or call.arguments.get("inputs_embeds") is None:
         _hand_vectors(state, base, call, encoding, positions, missing)
     if acts:
-        call.arguments[POSITIONS] = _attention_positions(state, call, positions)
+        call.arguments[POSITIONS] = _attention_positions(state, call, encoding, positions)
         if encoding is not state.encoding:
             call.arguments[ENCODING] = encoding
     if state.limit is not None:
@@ -157,7 +163,7 @@ def _positions(state: State, call: Call) -> tuple[Positions, Tensor | None]:
     if call.grid is not None:
         return range(state.rows if _is_stretched(state, call.grid) else call.length), None
     if explicit is None:
-        found = _derived(state, call) if "vectors" in state.encoding.places else _places(call)
+        found = _places(call) if state.encoding.relative else _derived(state, call)
     else:
         found = explicit - state.first_row if state.pad is not None else explicit
     if state.pad is None or isinstance(found, range):
@@ -166,17 +172,18 @@ def _positions(state: State, call: Call) -> tuple[Positions, Tensor | None]:
 
 
 def _derived(state: State, call: Call) -> Positions:
-    """Positions for an absolute encoding: the family's own, or counted in the mask behind left pads."""
+    """Positions where more than distances counts: the family's own, or counted in the mask after left pads."""
     own, mask = _own(state, call), call.mask
     if mask is None or not state.follow_mask or (state.pad is not None and _counts_tokens(call)):
         return own
-    starts = mask[:, :1] != 0
-    if _can_look(mask) and starts.all():
+    # the family's own positions are right where no pad comes first, or none at all if all pads count
+    plain = mask.all(-1, keepdim=True) if state.encoding.needs_whole else mask[:, :1] != 0
+    if _can_look(mask) and plain.all():
         return own
     counted = build_positions(call.length, attention_mask=mask, device=call.device)
     if isinstance(own, range):
         own = build_positions(call.length, past_length=call.past, device=call.device)
-    return torch.where(starts, own, counted)
+    return torch.where(plain, own, counted)
 
 
 def _own(state: State, call: Call) -> Positions:
@@ -244,18 +251,36 @@ def _hand_vectors(
             state.shown.hand(vectors)
 
 
-def _attention_positions(state: State, call: Call, positions: Positions) -> tuple[tuple[Tensor, Tensor], ...]:
+def _attention_positions(
+    state: State, call: Call, encoding: Encoding, positions: Positions
+) -> tuple[tuple[Tensor, Tensor], ...]:
     """Positions of queries and keys: for all layers, or for each where they keep different keys."""
     if call.cache is None:
         if isinstance(positions, range):
             positions = state.slots(call.length, call.device)
         return ((positions, positions),)
-    # positions of the cached keys are not known, their slots are: distances are the same
     layers = max(1, len(call.cache.layers))
     sizes = [call.cache.get_mask_sizes(call.length, layer) for layer in range(layers)]
     if len(set(sizes)) == 1:
         del sizes[1:]
-    return tuple(_slot_pair(state, call, keys, offset) for keys, offset in sizes)
+    # distances between slots are those between positions
+    pairs = tuple(_slot_pair(state, call, keys, offset) for keys, offset in sizes)
+    if encoding.relative or isinstance(positions, range):
+        return pairs
+    return tuple((positions, _cached_positions(state, call, positions, keys)) for _, keys in pairs)
+
+
+def _cached_positions(state: State, call: Call, positions: Tensor, slots: Tensor) -> Tensor:
+    """Positions of the keys in some slots of the cache, from the mask or else from the last query."""
+    explicit = call.arguments.get("position_ids") is not None
+    if call.mask is None:
+        return (slots - (call.past + call.length - 1) + positions[..., -1:]).clamp(min=0)
+    total = call.mask.shape[1]
+    places = build_positions(total, attention_mask=call.mask, device=call.device)
+    if not explicit and not state.family.counts_mask:
+        places = torch.where(call.mask[:, :1] != 0, torch.arange(total, device=call.device), places)
+    keys = places[:, slots.clamp(max=total - 1)]  # later slots of a static cache are not written yet
+    return (keys + positions[..., -1:] - places[:, -1:]).clamp(min=0) if explicit else keys
 
 
 def _slot_pair(state: State, call: Call, keys: int, offset: int) -> tuple[Tensor, Tensor]:

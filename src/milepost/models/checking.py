@@ -15,7 +15,7 @@ from milepost.errors import MilepostError, UnknownFamily
 from milepost.finding import Finding, Status
 from milepost.models.checkpoint import load
 from milepost.models.families import families
-from milepost.models.subject import NotFinite, NotRunnable, Subject
+from milepost.models.subject import PADS_FAR, NotFinite, NotRunnable, Subject
 
 _SAME = "the same outputs as alone"
 _REPORT = "look at the error; the versions of transformers that Milepost is tested with are in docs/swap"
@@ -51,11 +51,12 @@ def check_positions(
 ) -> list[Finding]:
     """Run a model on random tokens and say where its positions go wrong, why, and what helps.
 
-    Outputs of a sequence alone are held against those of the same tokens in a batch, behind and before
-    pads, packed behind another document, decoded from a cache, with a pad id in their middle and as embeddings;
-    ``generate`` with left pads, and one token past the last position, are tried too. A fix that names
-    ``position_ids`` was run and is right. The model is left as it is: a copy that shares its weights
-    is run, and no random state is used.
+    Outputs of a sequence alone are compared with those of the same tokens in a batch, after and before
+    pads, packed after another document, decoded from a cache, with a pad id in their middle and as embeddings;
+    ``generate`` with left pads, and one token past the last position, are tried too. Pads and caches are
+    also tried on both sides of each threshold of the positions: FIRE's, and the trained length of
+    ``dynamic`` and ``longrope`` rotary settings. A fix that names ``position_ids`` was run and is right.
+    The model is left as it is: a copy that shares its weights is run, and no random state is used.
 
     Args:
         model: a model of transformers, on its device. One in half precision is copied to float32.
@@ -185,19 +186,29 @@ def _batched(subject: Subject) -> _Said:
 
 @_check("MP342", "right pads")
 def _right_pads(subject: Subject) -> _Said:
-    return _padded(subject, before=0, after=subject.length // 2)
+    return _at_each_length(subject, lambda n, pads: _padded(subject, n, before=0, after=pads))
 
 
 @_check("MP343", "left pads")
 def _left_pads(subject: Subject) -> _Said:
-    return _padded(subject, before=subject.length // 2, after=0)
+    return _at_each_length(subject, lambda n, pads: _padded(subject, n, before=pads, after=0))
 
 
-def _padded(subject: Subject, *, before: int, after: int) -> _Said:
-    tokens = subject.tokens(subject.length)
+def _at_each_length(subject: Subject, run: Callable[[int, int], _Said]) -> _Said:
+    """The first problem at any of the lengths to try; each comes with a number of pads."""
+    for length in subject.lengths:
+        far = length > subject.length
+        said = run(length, PADS_FAR if far else subject.length // 2)
+        if said.status != "passed":
+            return said._replace(got=f"{said.got}, at {length} tokens") if far else said
+    return _Said("passed")
+
+
+def _padded(subject: Subject, length: int, *, before: int, after: int) -> _Said:
+    tokens = subject.tokens(length)
     expected = subject.run(tokens)
     ids, mask = subject.pad_around(tokens, before=before, after=after)
-    inner = slice(before, before + subject.length)
+    inner = slice(before, before + length)
     apart = subject.difference(subject.run(ids, mask)[:, inner], expected)
     if apart <= subject.tolerance:
         return _Said("passed")
@@ -208,7 +219,7 @@ def _padded(subject: Subject, *, before: int, after: int) -> _Said:
             got = f"forward without position_ids counts {side} pads: outputs differ by {apart:.2g}"
             return _Said("issue", got, _SAME, f"pass position_ids = {_formula(subject)}{_or_swap(subject)}")
     got = f"{side} pads change the outputs by {apart:.2g}"
-    if before and _padded(subject, before=0, after=before).status == "passed":
+    if before and _padded(subject, length, before=0, after=before).status == "passed":
         fix = f"pad on the right: tokenizer.padding_side = 'right'{_or_swap(subject)}"
         return _Said("issue", got, _SAME, fix)
     return _Said("issue", got, _SAME, "run sequences of one length together, without pads")
@@ -242,7 +253,13 @@ def _packed(subject: Subject) -> _Said:
 def _cached(subject: Subject) -> _Said:
     if subject.paired or not subject.causal or "use_cache" not in subject.takes:
         return _Said("not_applicable", "no decoder with a cache is run")
-    tokens = subject.tokens(subject.length)
+    if subject.needs_whole:
+        return _Said("not_applicable", "the encoding needs the whole input, and a cache is a clear error")
+    return _at_each_length(subject, lambda length, _: _decoded(subject, length))
+
+
+def _decoded(subject: Subject, length: int) -> _Said:
+    tokens = subject.tokens(length)
     expected = subject.run(tokens)
     apart = subject.difference(subject.decode(tokens, explicit=False), expected)
     if apart <= subject.tolerance:
@@ -341,6 +358,8 @@ def _past_the_end(subject: Subject) -> _Said:
 def _generated(subject: Subject) -> _Said:
     if subject.paired or not subject.causal or not subject.model.can_generate():
         return _Said("not_applicable", "the model does not generate, or not from one sequence")
+    if subject.needs_whole:
+        return _Said("not_applicable", "the encoding needs the whole input, and a cache is a clear error")
     tokens, new = subject.tokens(subject.length - 2), 3
     ids, mask = subject.pad_around(tokens, before=2, after=0)
     settings = GenerationConfig(

@@ -6,18 +6,21 @@ import copy
 import inspect
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from milepost.encodings import Encoding
 from milepost.errors import MilepostError
 from milepost.models.transformers_private import cache_argument, output_cache
-from milepost.tables import PREFIX, recognise
+from milepost.tables import recognise
 
 _TEXT_ROLES = ("text", "encoder", "decoder")
 _FIRST_POSITIONS = (0, 1, 2)
+PADS_FAR = 40
+"""Pads around sequences of about a threshold's length."""
 
 
 class NotRunnable(Exception):
@@ -82,6 +85,11 @@ class Subject:
         self.length = length if room is None else min(length, room // 2)
         if self.length < 4:
             raise NotRunnable(f"{self.limit.length} positions are too few to try anything")
+        room = longest if room is None else min(longest, room)
+        encodings = _find_encodings(self.model)
+        self.needs_whole = any(encoding.needs_whole for encoding in encodings)
+        near = [at for threshold in _find_thresholds(self.model) for at in (threshold - 2, threshold + 3)]
+        self.lengths = (self.length, *(at for at in near if at > self.length and at + PADS_FAR <= room))
         self._choose_runner()
         tokens = self.tokens(self.length)
         whole = self.run(tokens)
@@ -163,7 +171,8 @@ class Subject:
     def decode(self, tokens: Tensor, *, explicit: bool) -> Tensor:
         """Outputs of a first chunk, a second one, and single tokens, through one cache."""
         length = tokens.shape[1]
-        cuts = [0, length // 2, length // 2 + 2, *range(length // 2 + 3, length + 1)]
+        first = max(length // 2, length - 6)
+        cuts = [0, first, first + 2, *range(first + 3, length + 1)]
         cache: Any = DynamicCache(config=self.config)
         parts = []
         for start, stop in itertools.pairwise(cuts):
@@ -195,15 +204,30 @@ def _special_ids(config: Any, tokenizer: Any, size: int) -> tuple[int, set[int]]
     return (special or [0])[0], {*special, 0}
 
 
+def _find_encodings(model: PreTrainedModel) -> list[Encoding]:
+    """The encodings of a swapped model."""
+    found = (module._modules.get("milepost") for module in model.modules())
+    return [cast("Encoding", encoding) for encoding in found if encoding is not None]
+
+
+def _find_thresholds(model: PreTrainedModel) -> list[int]:
+    """Positions at which the model begins to treat all positions otherwise."""
+    if encodings := _find_encodings(model):
+        return sorted({at for encoding in encodings for at in encoding.thresholds})
+    config = model.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or {}
+    field = {"dynamic": "max_position_embeddings", "longrope": "original_max_position_embeddings"}
+    name = field.get(str(rope.get("rope_type")))
+    found = None if name is None else rope.get(name, getattr(config, name, None))
+    return [found] if isinstance(found, int) else []
+
+
 def _find_limit(model: PreTrainedModel) -> Limit:
     claimed = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     claim = Limit(claimed if isinstance(claimed, int) else None, "config.max_position_embeddings", False)
-    if str(model.config.model_type).startswith(PREFIX):
-        for module in model.modules():
-            encoding = module._modules.get("milepost")
-            if encoding is not None:
-                usable = encoding.usable_length
-                return Limit(usable, f"encoding {encoding.name}", True) if isinstance(usable, int) else claim
+    for encoding in _find_encodings(model):
+        usable = encoding.usable_length
+        return Limit(usable, f"encoding {encoding.name}", True) if isinstance(usable, int) else claim
     state = model.state_dict()
     try:
         matches = recognise(model.config.to_dict(), state)[2]

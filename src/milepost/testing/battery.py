@@ -10,14 +10,14 @@ import torch
 from milepost.encodings import Encoding, Geometry, build, resolve
 from milepost.errors import CheckFailed
 from milepost.spec import Spec, parse_spec
-from milepost.testing import hooks, modules, positions
+from milepost.testing import hooks, modules, padding, positions
 from milepost.testing.case import Case
 
 # an image of 4 x 5 patches and 4 tokens without a place, for encodings that need one
 GEOMETRY = Geometry(dim=24, heads=3, head_dim=8, max_len=24, embedding_rms=0.05, grid=(4, 5), prefix=4)
 CHECKS: dict[str, Callable[[Case], str | None]] = {
     name.removeprefix("check_"): check
-    for module in (hooks, positions, modules)
+    for module in (hooks, positions, modules, padding)
     for name, check in vars(module).items()
     if name.startswith("check_")
 }
@@ -70,7 +70,7 @@ def check_encoding(
         raise CheckFailed(
             f"{case.label} fails {', '.join(result.name for result in failed)}",
             got="; ".join(f"{result.name}: {result.message}" for result in failed),
-            fix="mend the encoding: milepost.encodings.base.Encoding says what each hook promises",
+            fix="fix the encoding; milepost.encodings.base.Encoding documents what each hook promises",
         )
     return results
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
 from milepost.encodings import Encoding, build, canonical, resolve
 from milepost.encodings.base import PLACES
@@ -31,20 +32,29 @@ def check_places(case: Case) -> str | None:
 
 
 def check_remap(case: Case) -> str | None:
-    """Positions change in training alone, keep their order, and have answers."""
-    encoding, span = case.fresh(), range(6)
-    require(encoding.remap(span, batch=2) is span, "positions change outside of training")
+    """Replaced positions keep their order and have answers; in evaluation they are always the same."""
+    encoding, given = case.fresh(), torch.arange(6)[None].expand(2, 6)
+    state = torch.get_rng_state()
+    for span in (range(6), given):
+        first, second = (torch.as_tensor(encoding.remap(span, batch=2)) for _ in range(2))
+        require(torch.equal(first, second), "positions differ from call to call in evaluation mode")
+        _check_remapped(case, encoding, span)
+    require(torch.equal(torch.get_rng_state(), state), "evaluation draws from torch's random state")
     encoding.train()
-    given = torch.arange(6)[None].expand(2, 6)
-    for positions in (encoding.remap(span, batch=2), encoding.remap(given, batch=2)):
-        if isinstance(positions, range):
-            require(positions == span, "a range is changed to another range")
-            continue
-        require(positions.dtype == torch.int64, f"positions become {positions.dtype}")
-        require(positions.shape in ((6,), (1, 6), (2, 6)), f"shape {tuple(positions.shape)} of positions")
-        require(bool((positions.diff() > 0).all()), "positions lose their order")
-        read_answers(encoding, draw_heads(case, 2, 6), draw_heads(case, 2, 6), positions, positions)
+    for span in (range(6), given):
+        _check_remapped(case, encoding, span)
     return None
+
+
+def _check_remapped(case: Case, encoding: Encoding, span: range | Tensor) -> None:
+    positions = encoding.remap(span, batch=2)
+    if isinstance(positions, range):
+        require(positions == span, "a range is changed to another range")
+        return
+    require(positions.dtype == torch.int64, f"positions become {positions.dtype}")
+    require(positions.shape in ((6,), (1, 6), (2, 6)), f"shape {tuple(positions.shape)} of positions")
+    require(bool((positions.diff() > 0).all()), "positions lose their order")
+    read_answers(encoding, draw_heads(case, 2, 6), draw_heads(case, 2, 6), positions, positions)
 
 
 def check_spec(case: Case) -> str | None:
