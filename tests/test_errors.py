@@ -42,6 +42,28 @@ def test_an_error_survives_the_way_from_a_worker_process() -> None:
     )
 
 
+@pytest.mark.parametrize("error", every_error(), ids=lambda error: error.code)
+def test_an_error_is_three_short_lines_whatever_it_quotes(error: type[MilepostError]) -> None:
+    hostile = "\x1b]0;title\x07\n\u202e\x00\ud800" + "x" * 2_000_000 + "the end"
+    made = error(f"bad {hostile}", got=hostile, fix=hostile)
+    text = str(made)
+    assert text.count("\n") == 2
+    assert len(text) < 5000
+    assert all(char.isprintable() for char in text.replace("\n", ""))
+    assert "1,9" in made.got and "characters left out" in made.got and made.got.endswith("the end")
+    assert str(pickle.loads(pickle.dumps(made))) == text  # noqa: S301
+
+
+def test_what_fits_is_left_alone() -> None:
+    made = errors.DataError("é" * 400, got="[名前] → 'a'", fix="f" * 3000)
+    assert (made.problem, made.got, made.fix) == ("é" * 400, "[名前] → 'a'", "f" * 3000)
+    assert len(errors.DataError("p", got="g" * 1001, fix="f").got) <= 1000
+
+
+def test_an_unknown_name_of_megabytes_is_answered_shortly() -> None:
+    assert len(str(UnknownName.among("encoding", "rotary" * 500_000, ["rotary"]))) < 1000
+
+
 def test_a_misspelling_is_answered_with_the_nearest_name() -> None:
     assert (
         "did you mean sinusoidal?" in UnknownName.among("encoding", "sinusodial", ["alibi", "sinusoidal"]).fix

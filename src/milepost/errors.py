@@ -25,7 +25,9 @@
     ├── CheckFailed        MP150      1   (AssertionError) an encoding breaks a rule of the battery
     └── ProofFailed        MP151      1   (AssertionError) an extended model is not what was promised
 
-The message is always three lines; its parts are attributes, so nobody has to parse text.
+The message is always three lines; its parts are attributes, so nobody has to parse text. Parts may quote files and
+options, so they are shortened and cleaned here, for every error: at most 400 characters of problem, 1,000 of what was got and
+3,000 of the fix, without line breaks and without anything that steers a terminal.
 """
 
 from __future__ import annotations
@@ -34,9 +36,39 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_PROBLEM, _GOT, _FIX = 400, 1000, 3000
+
+
+def printable(text: str) -> str:
+    """Replace what could steer a terminal in text that may hold names out of files; line breaks stay.
+
+    >>> printable("a\\x1b[31mb\\u202ec\\n")
+    'a?[31mb?c\\n'
+    """
+    return "".join(
+        char if char == "\n" or (char.isprintable() and char not in _BIDI) else "?" for char in text
+    )
+
+
+def one_line(text: str, longest: int) -> str:
+    """One printable line of at most ``longest`` characters; of longer text the middle is left out, and counted.
+
+    >>> one_line("a\\nb\\x00", 40), one_line("x" * 10**6, 50)
+    ('a b?', 'xxx ... [999,993 characters left out] ... xxxx')
+    """
+    if len(text) > longest:
+        room = max(longest - 43, 2)
+        head, tail = room // 2, room - room // 2
+        text = f"{text[:head]} ... [{len(text) - room:,} characters left out] ... {text[-tail:]}"
+    return printable(text.translate(_BREAKS))
+
+
+_BREAKS = {ord(char): " " for char in "\n\r\t\v\f\u2028\u2029"}
+
 
 class MilepostError(Exception):
-    """An error with a code, what was got, and how to mend it.
+    """An error with a code, what was got, and how to fix it.
 
     Args:
         problem: one sentence, lower case, no full stop.
@@ -54,10 +86,10 @@ class MilepostError(Exception):
     exit_code: ClassVar[int] = 3
 
     def __init__(self, problem: str, *, got: str, fix: str) -> None:
-        super().__init__(problem, got, fix)
-        self.problem = problem
-        self.got = got
-        self.fix = fix
+        self.problem = one_line(problem, _PROBLEM)
+        self.got = one_line(got, _GOT)
+        self.fix = one_line(fix, _FIX)
+        super().__init__(self.problem, self.got, self.fix)
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.problem}\n  got: {self.got}\n  fix: {self.fix}"
@@ -103,7 +135,7 @@ class UnknownName(MilepostError, LookupError):
         >>> UnknownName.among("encoding", "rotery", ["rotary", "alibi"]).fix
         'did you mean rotary? known: alibi, rotary'
         """
-        known = sorted(known)
+        known, name = sorted(known), one_line(name, 200)
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         offer = f"did you mean {near[0]}? " if near else ""
         return cls(

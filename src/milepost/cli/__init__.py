@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from milepost import __version__
-from milepost.errors import MilepostError, OptionError
+from milepost.errors import MilepostError, OptionError, printable
 from milepost.processes import leave_current_directory
 
 # verb -> module with a `command`; the modules import nothing heavier than click
@@ -86,17 +86,3 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def _exit_with(error: MilepostError) -> NoReturn:
     click.echo(printable(str(error)), err=True)
     sys.exit(error.exit_code)
-
-
-def printable(text: str) -> str:
-    """Strip what could steer a terminal from text that may hold names out of files.
-
-    >>> printable("a\\x1b[31mb\\u202ec\\n")
-    'a?[31mb?c\\n'
-    """
-    return "".join(
-        char if char == "\n" or (char.isprintable() and char not in _BIDI) else "?" for char in text
-    )
-
-
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -126,8 +126,8 @@ def _difference(model: str, changes: Sequence[Change]) -> Iterator[str]:
     """What --fix would change, as a unified diff; long lines are cut, for a tokenizer may be one line of megabytes."""
     import difflib
 
-    from milepost.cli import printable
     from milepost.diagnostics.doctor import preview_fixes
+    from milepost.errors import printable
 
     for name, (old, new) in preview_fixes(model, changes).items():
         for line in difflib.unified_diff(
@@ -144,7 +144,7 @@ def _difference(model: str, changes: Sequence[Change]) -> Iterator[str]:
 def _describe(change: Change, verb: str) -> str:
     import json
 
-    from milepost.cli import printable
+    from milepost.errors import printable
 
     old, new = (json.dumps(value)[:_LONGEST_LINE] for value in (change.old, change.new))
     return printable(f"{verb}: {change.file}: {change.field}: {old} -> {new}")
