@@ -86,7 +86,9 @@ def test_every_file_that_states_a_length_states_the_new_one(bert: Path, tmp_path
     assert new["generation_config.json"] == {"max_length": 70, "top_k": 5}
     assert new["tokenizer_config.json"] == {"model_max_length": 70, "max_length": 70, "name": "é\u202e"}
     assert new["tokenizer.json"]["truncation"] == {"max_length": 70, "stride": 0}
-    assert new["tokenizer.json"]["padding"] == {"strategy": {"Fixed": 70}}
+    assert new["tokenizer.json"]["padding"] == {
+        "strategy": {"Fixed": 16}
+    }  # or every text would be as long as the table
     assert new["sentence_bert_config.json"] == {"max_seq_length": 70, "do_lower_case": False}
     assert (record["trained_length"], record["tuned_length"]) == (ROWS, 24)
     assert record["extension"]["method"] == "hierarchical"
@@ -250,6 +252,94 @@ def test_crop_lowers_every_limit(bert: Path, tmp_path: Path) -> None:
     assert read(tmp_path / "new").table().usable_length == 10
     assert document(tmp_path / "new" / "tokenizer_config.json")["model_max_length"] == 10
     assert document(tmp_path / "new" / "config.json")["milepost"]["trained_length"] == 10
+
+
+def test_padding_to_a_fixed_length_never_grows(bert: Path, tmp_path: Path) -> None:
+    data = {"padding": {"strategy": {"Fixed": 20}, "pad_id": 0}}
+    (bert / "tokenizer.json").write_text(json.dumps(data))
+    run(bert, tmp_path / "longer", to=70)
+    assert document(tmp_path / "longer" / "tokenizer.json") == data
+    run(bert, tmp_path / "shorter", to=10, method="crop")
+    assert document(tmp_path / "shorter" / "tokenizer.json")["padding"]["strategy"] == {"Fixed": 10}
+
+
+NYSTROMFORMER = {"model_type": "nystromformer", "max_position_embeddings": ROWS, "num_landmarks": 8}
+
+
+@pytest.mark.parametrize(
+    ("stated", "then"),
+    [
+        ({"segment_means_seq_len": ROWS}, 72),
+        ({"segment_means_seq_len": ROWS, "num_landmarks": ROWS}, ROWS),  # attention is exact at every length
+        ({"segment_means_seq_len": 16}, 72),
+        ({}, 72),  # the class's 64
+    ],
+)
+def test_nystromformers_segments_are_as_long_as_the_table(
+    stated: dict[str, int], then: int, tmp_path: Path
+) -> None:
+    model = make(tmp_path / "old", NYSTROMFORMER | stated, {f"n.{TABLE}": draw(ROWS + 2)})
+    run(model, tmp_path / "new", to=72)
+    new = document(tmp_path / "new" / "config.json")
+    assert (new["max_position_embeddings"], new["segment_means_seq_len"]) == (72, then)
+    assert new["num_landmarks"] == stated.get("num_landmarks", 8)
+
+
+def test_lengths_that_attention_cannot_be_cut_into_are_refused(tmp_path: Path) -> None:
+    model = make(
+        tmp_path / "n", NYSTROMFORMER | {"segment_means_seq_len": ROWS}, {f"n.{TABLE}": draw(ROWS + 2)}
+    )
+    with pytest.raises(OptionError, match="ask for 72"):
+        plan_extension(model, to=70, out=tmp_path / "new")
+    birds = {
+        "model_type": "big_bird",
+        "max_position_embeddings": ROWS,
+        "block_size": 4,
+        "num_random_blocks": 1,
+    }
+    model = make(tmp_path / "b", birds, {f"b.{TABLE}": draw(ROWS)})
+    with pytest.raises(OptionError, match="ask for 72"):
+        plan_extension(model, to=70, out=tmp_path / "new")
+    (model / "config.json").write_text(json.dumps(birds | {"attention_type": "original_full"}))
+    assert plan_extension(model, to=70, out=tmp_path / "new").target.new == 70
+
+
+def vision_language(folder: Path, model_type: str) -> Path:
+    config = {
+        "model_type": model_type,
+        "image_seq_length": 16,
+        "text_config": {"model_type": "llama", "num_image_tokens": 16},
+        "vision_config": {"model_type": "clip_vision_model", "image_size": 32, "patch_size": 8},
+    }
+    tensors = {"vision_tower.embeddings.position_embedding.weight": draw(17), "language_model.a": draw(3)}
+    return make(folder, config, tensors, preprocessor_config={"image_seq_length": 16, "size": 32},
+                processor_config={"num_image_tokens": 16, "image_seq_len": 9})  # fmt: skip
+
+
+def test_counts_of_an_images_tokens_follow_its_patches(tmp_path: Path) -> None:
+    run(vision_language(tmp_path / "old", "llava"), tmp_path / "new", to=64)
+    config = document(tmp_path / "new" / "config.json")
+    assert (config["image_seq_length"], config["text_config"]["num_image_tokens"]) == (64, 64)
+    assert document(tmp_path / "new" / "preprocessor_config.json") == {"image_seq_length": 64, "size": 64}
+    # nine is no number of patches, so it follows another rule
+    assert document(tmp_path / "new" / "processor_config.json") == {
+        "num_image_tokens": 64,
+        "image_seq_len": 9,
+    }
+
+
+def test_models_that_cut_images_into_tiles_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExtendRefused, match="tiles"):
+        plan_extension(vision_language(tmp_path / "old", "llava_next"), to=64, out=tmp_path / "new")
+
+
+def test_timms_own_size_follows(tmp_path: Path) -> None:
+    for number, (given, then) in enumerate([(32, 64), ([32, 32], [64, 64])]):
+        timm = {"architecture": "vit_tiny_patch8_32", "pretrained_cfg": {"input_size": [3, 32, 32]},
+                "model_args": {"img_size": given}}  # fmt: skip
+        model = make(tmp_path / f"old{number}", timm, {"pos_embed": draw(17)[None], "cls_token": draw(1)})
+        run(model, tmp_path / f"new{number}", to=64)
+        assert document(tmp_path / f"new{number}" / "config.json")["model_args"] == {"img_size": then}
 
 
 def test_a_weights_file_takes_the_documents_beside_it_and_nothing_else(bert: Path, tmp_path: Path) -> None:

@@ -78,6 +78,20 @@ def test_an_issue_that_was_there_before_is_no_new_one(gpt2: Path, tmp_path: Path
     assert checks["doctor"]["status"] == "passed"
 
 
+@pytest.mark.parametrize(("number", "status"), [(12, "passed"), (40, "failed")])
+def test_an_old_issue_that_became_worse_fails_the_proof(
+    number: int, status: str, gpt2: Path, tmp_path: Path
+) -> None:
+    (gpt2 / "tokenizer.json").write_text('{"padding": {"strategy": {"Fixed": 12}}}')
+    plan = plan_extension(gpt2, to=40, out=tmp_path / "new")
+    apply_plan(plan)
+    path = tmp_path / "new" / "tokenizer.json"
+    path.write_text(path.read_text().replace("12", str(number)))
+    (check,) = proofs.prove_by_doctor(plan, tmp_path / "new")
+    assert check.status == status
+    assert ("every text becomes 40 tokens" in check.detail) == (status == "failed")
+
+
 def test_the_doctor_sees_a_folder_that_disagrees_with_itself(gpt2: Path, tmp_path: Path) -> None:
     plan = plan_extension(gpt2, to=40, out=tmp_path / "new")
     apply_plan(plan)

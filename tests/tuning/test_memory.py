@@ -68,6 +68,22 @@ def test_a_model_in_memory_becomes_what_its_folder_becomes(folder: Path, tmp_pat
         torch.testing.assert_close(one, again)
 
 
+@pytest.mark.parametrize("kind", ["prophetnet", "ibert", "big_bird", "gpt_neo"])
+def test_what_modules_keep_of_a_length_follows(kind: str, tmp_path: Path) -> None:
+    """ProphetNet clamps positions by a number of its own, BigBird draws its random blocks by one."""
+    write(kind, tmp_path / "old")
+    model = load(tmp_path / "old")
+    extend(model, to=50)
+    extend(tmp_path / "old", to=50, out=tmp_path / "new")
+    there = dict(load(tmp_path / "new").named_modules())
+    kept = {name: plain(module) for name, module in model.named_modules()}
+    assert kept == {name: plain(module) for name, module in there.items()}
+
+
+def plain(module: torch.nn.Module) -> dict[str, int]:
+    return {name: value for name, value in vars(module).items() if isinstance(value, int) and name[0] != "_"}
+
+
 def test_a_model_that_is_refused_is_as_it_was(tmp_path: Path) -> None:
     model = load(write("bert", tmp_path / "bert"))
     config, state = model.config.to_dict(), copy.deepcopy(model.state_dict())

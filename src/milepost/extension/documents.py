@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from milepost import __version__
-from milepost.extension.fields import Path
-from milepost.extension.target import Size, Target
+from milepost.extension.fields import PATCH_COUNTS, Path, dig
+from milepost.extension.pixels import Size
+from milepost.extension.target import Target
 from milepost.tables import INDEX, RECORD, Checkpoint, Rule
 from milepost.tables.editing import replace_value
 
@@ -19,6 +20,7 @@ _TOKENIZER_DATA: Final = "tokenizer.json"
 _SENTENCE: Final = "sentence_bert_config.json"
 _PREPROCESSORS: Final = (
     ("preprocessor_config.json", ()),
+    ("processor_config.json", ()),
     ("processor_config.json", ("image_processor",)),
     ("processor_config.json", ("feature_extractor",)),
 )
@@ -92,6 +94,7 @@ def _of_text(
     documents: Mapping[str, Mapping[str, Any]], target: Target, config: str | None
 ) -> Iterator[Edit]:
     to = target.new
+    assert isinstance(to, int)
     tokenizer = documents.get(_TOKENIZER)
     if tokenizer is not None:
         named = (
@@ -106,12 +109,11 @@ def _of_text(
     truncation, padding = data.get("truncation"), data.get("padding")
     if isinstance(truncation, Mapping):
         yield Edit(_TOKENIZER_DATA, ("truncation", "max_length"), truncation.get("max_length"), to)
+    fixed: Any = dig(padding, ("strategy", "Fixed"))
     if (
-        isinstance(padding, Mapping)
-        and isinstance(strategy := padding.get("strategy"), Mapping)
-        and "Fixed" in strategy
-    ):
-        yield Edit(_TOKENIZER_DATA, ("padding", "strategy", "Fixed"), strategy["Fixed"], to)
+        _is_count(fixed) and fixed > to
+    ):  # never longer than it was: every text would become as long as the table
+        yield Edit(_TOKENIZER_DATA, ("padding", "strategy", "Fixed"), fixed, to)
     if (old := documents.get(_SENTENCE, {}).get("max_seq_length")) is not None:
         yield Edit(_SENTENCE, ("max_seq_length",), old, to)
     for file in (_GENERATION, config):
@@ -131,6 +133,9 @@ def _of_images(documents: Mapping[str, Mapping[str, Any]], target: Target) -> It
             if document.get("max_length") == target.fields[0][1]:
                 yield Edit(file, (*path, "max_length"), document["max_length"], target.new)
             continue
+        for name in PATCH_COUNTS:
+            if (old := document.get(name)) is not None and old == target.old_patches:
+                yield Edit(file, (*path, name), old, target.new_patches)
         for name in ("size", "crop_size"):
             if (old := document.get(name)) is not None:
                 yield Edit(file, (*path, name), old, _scaled(old, target.old, target.new))

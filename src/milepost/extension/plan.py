@@ -17,9 +17,10 @@ from milepost.errors import DataError, DiskFull, FolderError, OptionError, Unkno
 from milepost.extension.buffers import Growth, plan_buffers, refuse_quantised
 from milepost.extension.documents import DOCUMENTS, apply_edits, plan_edits
 from milepost.extension.method import Method
+from milepost.extension.pixels import Size
 from milepost.extension.rows import extend_rows
 from milepost.extension.source import CARD, Member, Seen, Source, drop_stale, find_source, read_documents
-from milepost.extension.target import Size, Target, choose_target
+from milepost.extension.target import Target, choose_target
 from milepost.extension.weights import Fresh, Rewrite, plan_rewrite
 from milepost.files import expand
 from milepost.tables import Checkpoint, Folder, encode, read, read_header

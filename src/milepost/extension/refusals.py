@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from milepost.errors import DataError, ExtendRefused, OptionError
-from milepost.tables import Checkpoint, Match, PositionTable
+from milepost.tables import Checkpoint, Match, PositionTable, segment_of, step_of
 
 INSTEAD: Mapping[str, str] = {
     "alibi": "ALiBi has no table and takes any length; raise model_max_length in tokenizer_config.json alone",
@@ -14,6 +14,8 @@ INSTEAD: Mapping[str, str] = {
     "convolution": "a convolution takes any length: nothing is to be extended",
     "none": "without positions there is no limit to move",
 }
+
+_TILED = frozenset({"llava_next", "llava_next_video", "llava_onevision", "idefics3", "smolvlm"})
 
 
 def refusal(checkpoint: Checkpoint, learned: Sequence[PositionTable], to: object) -> ExtendRefused:
@@ -64,16 +66,44 @@ def refuse_disagreement(checkpoint: Checkpoint, tables: Sequence[PositionTable])
 
 
 def refuse_half_windows(match: Match | None, to: int) -> None:
-    """Refuse half windows: attention pads inputs to whole ones, and where positions count pads (LED) the table must hold them.
+    """Refuse half windows: where the model embeds the pads that fill a window (LED, BigBird), the table must hold them.
 
     Raises:
         OptionError: MP105.
     """
-    windows = match.config.get("attention_window") if match else None
-    widest = max(windows, default=1) if isinstance(windows, list) else windows
-    if match and match.form.first_row == 0 and isinstance(widest, int) and widest > 0 and to % widest:
+    step = step_of(match, to) if match else 1
+    if to % step:
         raise OptionError(
             "the length is no whole number of attention windows",
-            got=f"{to} positions, windows of {widest}",
-            fix=f"ask for {to + -to % widest}",
+            got=f"{to} positions, windows of {step}",
+            fix=f"ask for {to + -to % step}",
+        )
+
+
+def refuse_half_segments(match: Match | None, to: int) -> None:
+    """Refuse a length that Nystromformer cannot divide by its number of landmarks.
+
+    Raises:
+        OptionError: MP105.
+    """
+    segment = segment_of(match) if match else None
+    if segment and to % segment[1]:
+        raise OptionError(
+            "the length is no multiple of num_landmarks",
+            got=f"{to} positions, {segment[1]} landmarks",
+            fix=f"ask for {to + -to % segment[1]}",
+        )
+
+
+def refuse_tiles(checkpoint: Checkpoint, match: Match) -> None:
+    """Refuse models that cut an image into tiles of the vision tower's size: grids of tiles would have to change too.
+
+    Raises:
+        ExtendRefused: MP123.
+    """
+    if match.path and checkpoint.model_type in _TILED:
+        raise ExtendRefused(
+            "this model cuts images into tiles of its vision tower's size",
+            got=f"model_type {checkpoint.model_type!a}",
+            fix="give it images of more tiles instead: its processor chooses how many",
         )

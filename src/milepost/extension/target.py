@@ -5,16 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from milepost.errors import ExtendRefused, NoTable, OptionError
-from milepost.extension.fields import Path, change_length, dig, path_of
+from milepost.extension.fields import (
+    Path,
+    change_length,
+    change_patch_counts,
+    change_segment,
+    dig,
+    path_of,
+)
 from milepost.extension.method import Grid, Method, build_method, check_target, default_method
-from milepost.extension.refusals import INSTEAD, refusal, refuse_disagreement, refuse_half_windows
+from milepost.extension.pixels import Size, image_value, pixels, times
+from milepost.extension.refusals import (
+    INSTEAD,
+    refusal,
+    refuse_disagreement,
+    refuse_half_segments,
+    refuse_half_windows,
+    refuse_tiles,
+)
 from milepost.extension.sinusoid import Sinusoid
-from milepost.tables import PREFIX, Checkpoint, Match, PositionTable, read_rule, recognise
-
-Size: TypeAlias = int | tuple[int, int]
+from milepost.tables import PREFIX, Checkpoint, Match, PositionTable, read_rule, recognise, segment_of
 
 RULED: frozenset[str] = frozenset(
     [
@@ -61,6 +74,17 @@ class Target:
     grids: tuple[int | Grid, ...]
     config: Mapping[str, Any]
     fields: tuple[tuple[Path, Any, Any], ...]
+
+    @property
+    def old_patches(self) -> int:
+        """Patches of an image today; 0 for text."""
+        return math.prod(self.tables[0][0].grid or (0,)) if self.is_image else 0
+
+    @property
+    def new_patches(self) -> int:
+        """Patches of an image then; 0 for text."""
+        grid = self.grids[0] if self.is_image else 0
+        return grid if isinstance(grid, int) else math.prod(grid)
 
     @property
     def is_image(self) -> bool:
@@ -187,10 +211,13 @@ def _text_target(
             fix="give one number, and a method for text",
         )
     refuse_half_windows(match, to)
+    refuse_half_segments(match, to)
     more = to - table.usable_length
     wanted = tuple(one.usable_length + more for one, _ in paired)
     old = dig(checkpoint.config, path_of(match)) if match else None
     config, fields = change_length(checkpoint, match, old + more if isinstance(old, int) else None)
+    if match and segment_of(match):
+        config, fields = change_segment(config, fields, match, to)
     target = Target(paired, method, table.usable_length, to, wanted, config, fields)
     _require_rows(checkpoint, target, [len(one.rows) + more for one, _ in paired])
     return target
@@ -246,49 +273,34 @@ def _image_target(
         value: Any = to
     else:
         sides = to if isinstance(to, tuple) else (to, to)
-        value = _image_value(old, sides)
+        value = image_value(old, sides)
         patch = match.config.get("patch_size")
         patches = patch if isinstance(patch, list | tuple) else (patch, patch)
         if any(side % int(p or 1) for side, p in zip(sides, patches[-2:], strict=False)):
             raise OptionError(
                 "the size is no whole number of patches", got=f"{sides}", fix=f"multiples of {patches[-1]}"
             )
+    refuse_tiles(checkpoint, match)
     config, fields = change_length(checkpoint, match, value)
     grown = _rematch(checkpoint, config)
     grids = tuple(grown[one.key].grid() for one, _ in paired)
     if None in grids or math.prod(grids[0] or ()) <= math.prod(table.grid):
         raise OptionError(
             "the target is not larger than the table",
-            got=f"patches {_times(grids[0] or (0,))}, today {_times(table.grid)}",
+            got=f"patches {times(grids[0] or (0,))}, today {times(table.grid)}",
             fix="ask for more pixels",
         )
     rows = [
         one.prefix_rows + math.prod(grid or ()) + one.trailing_rows
         for (one, _), grid in zip(paired, grids, strict=True)
     ]
+    config, fields = change_patch_counts(config, fields, math.prod(table.grid), math.prod(grids[0] or ()))
     target = Target(
-        paired, method, _pixels(old), to if match.form.layout == "spectrogram" else _pixels(value),
+        paired, method, pixels(old), to if match.form.layout == "spectrogram" else pixels(value),
         tuple(grid for grid in grids if grid), config, fields,
     )  # fmt: skip
     _require_rows(checkpoint, target, rows)
     return target
-
-
-def _image_value(old: Any, sides: tuple[int, int]) -> Any:
-    """A size as the configuration writes it: one number, two, or channels before them."""
-    if isinstance(old, list | tuple):
-        return [*old[:-2], *sides]
-    return sides[0] if sides[0] == sides[1] else list(sides)
-
-
-def _pixels(value: Any) -> Size:
-    if isinstance(value, list | tuple):
-        return int(value[-2]), int(value[-1])
-    return int(value), int(value)
-
-
-def _times(grid: Sequence[int]) -> str:
-    return " x ".join(map(str, grid))
 
 
 def _rematch(checkpoint: Checkpoint, config: Mapping[str, Any]) -> dict[str, Match]:

@@ -82,7 +82,8 @@ def extend_in_memory(
             checkpoint, growth, target.method, lambda name, begin, end: _bytes(held[name])[begin:end]
         )
     made = {key: _tensor(one, held[key]) for key, one in fresh.items()}
-    attributes = plan_attributes(model, target.fields, made) if target.is_image else []
+    stock = type(model).__module__.startswith("transformers.")
+    attributes = plan_attributes(model, target.fields, made) if target.is_image or stock else []
     for key, value in made.items():
         _put(model, key, value)
     for path, _, value in target.fields:

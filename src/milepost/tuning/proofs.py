@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from milepost.errors import MilepostError, MissingExtra, ProofFailed
 from milepost.extension.plan import Plan
 from milepost.extension.proofs import Check
 from milepost.processes import run_python
+from milepost.tables import segment_of
 
 
 def prove_by_doctor(plan: Plan, folder: Path) -> list[Check]:
-    """Doctor finds no issue in the new folder that the old one does not have.
+    """Doctor finds no issue in the new folder that the old one does not have, and none that became worse.
 
     A failure does not undo the extension: the check says what was found.
     """
@@ -24,12 +26,24 @@ def prove_by_doctor(plan: Plan, folder: Path) -> list[Check]:
         old = _issues(plan.source.weights or plan.source.root)
     except MilepostError as error:
         return [Check(name, "not_applicable", f"doctor cannot read this model: {error.problem}")]
-    if found := {place: text for place, text in new.items() if place not in old}:
+    if found := {place: text for place, text in new.items() if _is_worse(old.get(place), text)}:
         text = "; ".join(f"{code} {text}" for (code, _), text in found.items())
         return [Check(name, "failed", text)]
     codes = ", ".join(sorted({code for code, _ in new}))
     left = f"; there before, and still: {codes}" if new else ""
     return [Check(name, "passed", f"no new issue{left}")]
+
+
+def _is_worse(old: str | None, new: str) -> bool:
+    """Whether an issue is new, says something else, or has a number that grew; the table's length is to grow."""
+    if old is None:
+        return True
+    before, after = (
+        re.split(r"(\d+)", re.sub(r"the table has \d+ positions", "", text)) for text in (old, new)
+    )
+    return before[::2] != after[::2] or any(
+        int(n) > int(o) for o, n in zip(before[1::2], after[1::2], strict=True)
+    )
 
 
 def _issues(model: Path) -> dict[tuple[str, str], str]:
@@ -52,7 +66,7 @@ def prove_model(plan: Plan, folder: Path) -> list[Check]:
         "old": plan.target.old,
         "new": plan.target.new,
         "role": plan.target.tables[0][0].role if plan.target.tables else "text",
-        "same_outputs": plan.target.method.keeps_old_rows,
+        "same_outputs": plan.target.method.keeps_old_rows and not _reads_one_length(plan),
     }
     done = run_python(
         ["-W", "ignore", "-m", "milepost.tuning.reload"],
@@ -67,6 +81,10 @@ def prove_model(plan: Plan, folder: Path) -> list[Check]:
         if check.status == "failed":
             raise _failed(check.name.replace("_", " "), check.detail)
     return checks
+
+
+def _reads_one_length(plan: Plan) -> bool:
+    return any(match is not None and segment_of(match) for _, match in plan.target.tables)
 
 
 def _failed(what: str, got: str) -> ProofFailed:
