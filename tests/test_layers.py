@@ -14,14 +14,14 @@ from milepost.cli import VERBS
 SOURCE = Path(__file__).parents[1] / "src" / "milepost"
 FLOORS = [
     {"errors", "spec", "files", "finding", "processes"},
-    {"encodings", "tables", "statistics"},
+    {"corpus", "encodings", "tables", "statistics"},
     {"extension", "diagnostics", "models", "tasks"},
     {"comparison", "tuning", "probing", "monitoring"},
     {"reporting", "schemas"},
     {"cli", "testing"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}
-WITHOUT_TORCH = ("errors", "spec", "tables", "statistics", "extension", "diagnostics", "reporting")
+WITHOUT_TORCH = ("errors", "spec", "corpus", "tables", "statistics", "extension", "diagnostics", "reporting")
 
 
 def imports(file: Path) -> set[str]:

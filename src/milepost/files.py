@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from milepost.errors import DiskFull, FolderError, OptionError
+from milepost.errors import DataError, DiskFull, FolderError, OptionError
 
 
 @contextlib.contextmanager
@@ -102,6 +103,34 @@ def refuse_output(path: Path, *, begins: bytes) -> None:
             got=f"{str(path)[:300]!a} does not begin like the file that would replace it",
             fix="give the path of a new file, or remove this one",
         )
+
+
+def open_regular(file: Path) -> io.BufferedReader:
+    """Open a file for reading, and nothing else: a pipe would wait for a writer, a device may never end.
+
+    Raises:
+        DataError: MP110, when it cannot be opened or is not a regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(file, flags)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return os.fdopen(descriptor, "rb")
+        os.close(descriptor)
+    except OSError as error:
+        raise unreadable(file, error) from None
+    raise DataError(
+        "this is not a regular file",
+        got=f"{file}: a directory, a pipe or a device",
+        fix="give a file, or remove it from the folder",
+    )
+
+
+def unreadable(file: Path, error: OSError) -> DataError:
+    """The error for a file that the system does not let us read."""
+    return DataError(
+        "a file cannot be read", got=f"{file}: {error.strerror}", fix="check the file and its permissions"
+    )
 
 
 def expand(path: str | os.PathLike[str]) -> Path:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import builtins
 import json
 import subprocess
 import sys
@@ -134,16 +133,10 @@ def test_a_tokenizer_without_an_unknown_token_refuses_what_it_does_not_know(file
 def test_a_missing_library_is_answered_with_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: object) -> object:
-        if name in ("sentencepiece", "tokenizers"):
-            raise ImportError(name)
-        return real(name, *args)  # type: ignore[arg-type]
-
     for name in ("a.model", "a.json"):
         (tmp_path / name).write_bytes(b"{}")
-    monkeypatch.setattr(builtins, "__import__", without)
+    for module in ("sentencepiece", "tokenizers"):
+        monkeypatch.setitem(sys.modules, module, None)
     for name, extra in (("a.model", "sentencepiece"), ("a.json", "torch")):
         with pytest.raises(MissingExtra, match=rf"milepost\[{extra}\]"):
             build_tokenizer(str(tmp_path / name), [])

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from milepost.errors import DataError, MilepostError, MissingExtra
-from milepost.tasks.sources import check_rows, check_size, open_regular
+from milepost.files import open_regular
+from milepost.tasks.sources import check_rows, check_size
 
 MAX_RATIO: Final = 200
 """Bytes that one compressed byte may hold, once they are more than ``FREE_BYTES``."""

@@ -6,14 +6,13 @@ import codecs
 import hashlib
 import io
 import os
-import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from milepost.errors import DataError, UnsafeFile
-from milepost.files import expand
+from milepost.files import expand, open_regular, unreadable
 
 MAX_DATA_BYTES: Final = 1 << 30
 """Of all files of one source, and of the text that compressed ones hold."""
@@ -86,27 +85,6 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:  # too long for a name
         return False
-
-
-def open_regular(file: Path) -> io.BufferedReader:
-    """Open a file for reading, and nothing else: a pipe would wait for a writer, a device may never end.
-
-    Raises:
-        DataError: MP110, when it cannot be opened or is not a regular file.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-    try:
-        descriptor = os.open(file, flags)
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return os.fdopen(descriptor, "rb")
-        os.close(descriptor)
-    except OSError as error:
-        raise _unreadable(file, error) from None
-    raise DataError(
-        "this is not a regular file",
-        got=f"{file}: a directory, a pipe or a device",
-        fix="give a file, or remove it from the folder",
-    )
 
 
 def iterate_characters(file: Path) -> Iterator[str]:
@@ -210,13 +188,7 @@ def _read_piece(file: Path, stream: io.BufferedReader) -> bytes:
     try:
         return stream.read(_PIECE_BYTES)
     except OSError as error:
-        raise _unreadable(file, error) from None
-
-
-def _unreadable(file: Path, error: OSError) -> DataError:
-    return DataError(
-        "a file cannot be read", got=f"{file}: {error.strerror}", fix="check the file and its permissions"
-    )
+        raise unreadable(file, error) from None
 
 
 def hash_texts(texts: Iterable[str]) -> str:

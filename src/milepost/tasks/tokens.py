@@ -7,18 +7,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 
+from milepost.corpus import MAX_TOKENIZER_BYTES, TokenizerProcess, require_library
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
 from milepost.files import expand
 from milepost.tables.files import Folder
 from milepost.tasks.sources import is_there
-
-if TYPE_CHECKING:
-    import tokenizers
 
 Ids = Int32[np.ndarray, " tokens"]
 
@@ -75,7 +73,8 @@ class Tokenizer:
 def build_tokenizer(name: str, documents: Iterable[str], train: Sequence[str] = ()) -> Tokenizer:
     """Build a tokenizer by its name.
 
-    Truncation and padding that a file asks for are switched off: lengths are cut by tasks, in the open.
+    Truncation and padding that a file asks for are switched off: lengths are cut by tasks, in the open. A
+    tokenizer out of a file runs in a process of its own, with limits of computing time and memory.
 
     Args:
         name: ``char`` (each character that occurs in the documents), ``byte`` (UTF-8), ``train:bpe:N``
@@ -86,7 +85,8 @@ def build_tokenizer(name: str, documents: Iterable[str], train: Sequence[str] = 
 
     Raises:
         UnknownName: MP104, no such name or path. OptionError: MP105, a vocabulary below 257.
-        DataError: MP110, a file that is no tokenizer. MissingExtra: MP106.
+        DataError: MP110, a file that is no tokenizer, exceeds a limit, or has ids above ``MAX_VOCABULARY``.
+        MissingExtra: MP106.
         UnsafeFile: MP130, a link out of the model folder.
 
     >>> build_tokenizer("char", ["abca"]).encode("cab").tolist()
@@ -105,9 +105,11 @@ def build_tokenizer(name: str, documents: Iterable[str], train: Sequence[str] = 
         raise UnknownName.among("tokenizer", name[:300], _KNOWN)
     if path.is_dir():
         return _from_folder(name, path)
-    if path.suffix == ".model":
-        return _sentencepiece(name, _read(path))
-    return _from_json(name, _read(path))
+    kind = "sentencepiece" if path.suffix == ".model" else "json"
+    require_library(kind)
+    real = path.resolve()
+    with Folder(real.parent) as folder:
+        return _isolated(name, kind, _read(folder, real.name))
 
 
 def _characters(documents: Iterable[str]) -> Tokenizer:
@@ -145,93 +147,44 @@ def _trained(name: str, train: Sequence[str]) -> Tokenizer:
         show_progress=False,
     )
     built.train_from_iterator(train, trainer)
-    return _wrap(name, built)
+
+    def encode_all(texts: Sequence[str]) -> list[Ids]:
+        encoded = built.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.asarray(one.ids, np.int32) for one in encoded]
+
+    sha256 = hashlib.sha256(built.to_str().encode()).hexdigest()
+    return Tokenizer(name, built.get_vocab_size(), encode_all, {}, sha256)
 
 
 def _from_folder(name: str, path: Path) -> Tokenizer:
     with Folder(path) as folder:
         if "tokenizer.json" in folder.names:
-            return _from_json(name, folder.read("tokenizer.json", 0, folder.size("tokenizer.json")))
-    try:  # the tokenizer's own files of older models, which transformers turns into the same thing
-        from transformers import AutoTokenizer
+            return _isolated(name, "json", _read(folder, "tokenizer.json"))
+        for one in folder.names:
+            folder.size(one)  # refuses pipes and links that lead out before transformers opens them
+    return _isolated(name, "folder", str(path.resolve()).encode())
 
-        # the library's own errors are of many kinds, plain Exception among them
-        built = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-        return _wrap(name, built.backend_tokenizer)
-    except Exception as error:
+
+def _read(folder: Folder, file: str) -> bytes:
+    size = folder.size(file)
+    if size > MAX_TOKENIZER_BYTES:
         raise DataError(
-            "the folder holds no tokenizer that can be read",
-            got=f"{name}: {_reason(error)}",
-            fix="give a folder with a tokenizer.json",
-        ) from None
+            "the tokenizer's file is too large",
+            got=f"{file[:80]}: {size:,} bytes",
+            fix=f"at most {MAX_TOKENIZER_BYTES:,} bytes are read",
+        )
+    return folder.read(file, 0, size)
 
 
-def _read(path: Path) -> bytes:
-    with Folder(path.resolve().parent) as folder:
-        real = path.resolve().name
-        return folder.read(real, 0, folder.size(real))
+def _isolated(name: str, kind: str, content: bytes) -> Tokenizer:
+    """A tokenizer out of a file, which may hold anything, in a process with limits."""
+    process = TokenizerProcess(name, kind, content)
+    facts = process.facts
+    return Tokenizer(name, facts.vocabulary_size, process.encode_all, _specials(facts.ids), facts.sha256)
 
 
-def _from_json(name: str, content: bytes) -> Tokenizer:
-    try:
-        return _wrap(name, _library().Tokenizer.from_str(content.decode("utf-8-sig")))
-    except MissingExtra:
-        raise
-    except Exception as error:  # of the library, which has no class of its own
-        raise DataError(
-            "this is no tokenizer.json", got=f"{name}: {_reason(error)}", fix="save the tokenizer anew"
-        ) from None
-
-
-def _wrap(name: str, built: tokenizers.Tokenizer) -> Tokenizer:
-    built.no_truncation()
-    built.no_padding()
-    vocabulary = built.get_vocab()
-    return Tokenizer(
-        name,
-        max(vocabulary.values(), default=-1) + 1,
-        lambda texts: _encode(name, built, texts),
-        {
-            kind: vocabulary[one]
-            for kind, names in _SPECIALS.items()
-            for one in names[::-1]
-            if one in vocabulary
-        },
-        hashlib.sha256(built.to_str().encode()).hexdigest(),
-    )
-
-
-def _encode(name: str, built: tokenizers.Tokenizer, texts: Sequence[str]) -> list[Ids]:
-    try:
-        encoded = built.encode_batch_fast(texts, add_special_tokens=False)
-    except Exception as error:  # of the library, which has no class of its own
-        raise DataError(
-            "the tokenizer cannot encode this text",
-            got=f"{name}: {_reason(error)}",
-            fix="give a tokenizer that knows an unknown token, or byte",
-        ) from None
-    return [np.asarray(one.ids, np.int32) for one in encoded]
-
-
-def _sentencepiece(name: str, content: bytes) -> Tokenizer:
-    try:
-        from sentencepiece import SentencePieceProcessor
-    except ImportError:
-        raise MissingExtra.of("sentencepiece", "sentencepiece") from None
-    try:
-        built = SentencePieceProcessor(model_proto=content)
-    except RuntimeError as error:
-        raise DataError(
-            "this is no SentencePiece model", got=f"{name}: {_reason(error)}", fix="get the file again"
-        ) from None
-    pieces = {built.id_to_piece(index): index for index in range(built.get_piece_size())}
-    return Tokenizer(
-        name,
-        built.get_piece_size(),
-        lambda texts: [np.asarray(ids, np.int32) for ids in built.encode(list(texts), out_type=int)],
-        {kind: pieces[one] for kind, names in _SPECIALS.items() for one in names[::-1] if one in pieces},
-        hashlib.sha256(content).hexdigest(),
-    )
+def _specials(ids: Mapping[str, int]) -> dict[str, int]:
+    return {kind: ids[one] for kind, names in _SPECIALS.items() for one in names[::-1] if one in ids}
 
 
 def _library() -> Any:
@@ -240,7 +193,3 @@ def _library() -> Any:
     except ImportError:
         raise MissingExtra.of("torch", "tokenizers") from None
     return tokenizers
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -10,15 +10,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from milepost.corpus import MAX_TOKENIZER_BYTES, TokenizerProcess
 from milepost.diagnostics.doctor.case import Limit
 from milepost.diagnostics.doctor.reading import locate
-from milepost.errors import DataError, MissingExtra, OptionError, UnsafeFile
+from milepost.errors import DataError, OptionError, UnsafeFile
+from milepost.files import expand, open_regular
 from milepost.tables import Folder
 
 CUTTING: Final = ("usable", "trained", "tuned", "tokenizer", "truncation", "sentence_transformers")
 _BATCH: Final = 512
 _MAX_LINE_BYTES: Final = 64 * 1024 * 1024
-_MAX_TOKENIZER_BYTES: Final = 200_000_000
 
 
 def measure_text(
@@ -26,21 +27,22 @@ def measure_text(
 ) -> dict[str, Any]:
     """Count the tokens of each line that is not blank, special tokens included, and what each limit leaves out.
 
-    The tokenizer's own truncation and padding are turned off on a copy first: they would cap the counts.
+    The tokenizer's own truncation and padding are turned off first: they would cap the counts. It runs in a process of its
+    own, with limits of computing time and memory.
 
     Returns:
         ``file``, ``tokenizer``, ``texts``, ``tokens``, ``longest``, ``median``, and by limit ``texts_cut``, ``tokens_cut`` and
         their shares of all.
 
     Raises:
-        MissingExtra: MP106, without the tokenizers package. DataError: MP110, for files that cannot be read, or hold no text.
-        UnsafeFile: MP130, for a tokenizer that cannot be loaded. OptionError: MP105, for one that is not local.
+        MissingExtra: MP106, without the tokenizers package. DataError: MP110, for files that cannot be read, or hold no text,
+            and a tokenizer that fails or exceeds its limits. UnsafeFile: MP130, for one that is too large. OptionError: MP105, for one that is not local.
     """
     counter = _load(tokenizer)
     lengths: list[int] = []
-    lines = _lines(Path(file))
+    lines = _lines(expand(file))
     while batch := list(islice(lines, _BATCH)):
-        lengths += [len(encoding.ids) for encoding in counter.encode_batch(batch)]
+        lengths += counter.count_all(batch, special=True)
     if not lengths:
         raise DataError("the file holds no text", got=ascii(os.fspath(file)), fix="one text a line")
     counts = np.sort(np.asarray(lengths, dtype=np.int64))
@@ -74,7 +76,7 @@ def _cut(counts: np.ndarray, total: int, limit: int | None) -> dict[str, Any]:
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             number = 0
             while line := stream.readline(_MAX_LINE_BYTES):
                 number += 1
@@ -94,7 +96,7 @@ def _lines(path: Path) -> Iterator[str]:
         ) from None
 
 
-def _load(tokenizer: str | os.PathLike[str]) -> Any:
+def _load(tokenizer: str | os.PathLike[str]) -> TokenizerProcess:
     located = locate(tokenizer)
     if located is None:
         raise OptionError(
@@ -108,23 +110,9 @@ def _load(tokenizer: str | os.PathLike[str]) -> Any:
             raise DataError(
                 "there is no tokenizer.json", got=ascii(str(located)), fix="add --tokenizer FOLDER"
             )
-        if folder.size(name) > _MAX_TOKENIZER_BYTES:
+        if folder.size(name) > MAX_TOKENIZER_BYTES:
             raise UnsafeFile(
                 "tokenizer.json is too large", got=f"{folder.size(name)} bytes", fix="get it again"
             )
         raw = folder.read(name, 0, folder.size(name))
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise MissingExtra.of("torch", "tokenizers") from None
-    try:
-        loaded = Tokenizer.from_str(raw.decode("utf-8-sig"))
-    except BaseException as error:  # a panic of its Rust code is no Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
-            raise
-        raise UnsafeFile(
-            "tokenizer.json cannot be loaded", got=ascii(str(error))[:160], fix="get it again"
-        ) from None
-    loaded.no_truncation()
-    loaded.no_padding()
-    return loaded
+    return TokenizerProcess(os.fspath(located), "json", raw)

@@ -1,0 +1,17 @@
+"""Tokenizers of any origin, kept in a process of their own with limits of time and memory."""
+
+from milepost.corpus.tokenizer_process import (
+    MAX_TOKENIZER_BYTES,
+    MAX_VOCABULARY,
+    TokenizerFacts,
+    TokenizerProcess,
+    require_library,
+)
+
+__all__ = [
+    "MAX_TOKENIZER_BYTES",
+    "MAX_VOCABULARY",
+    "TokenizerFacts",
+    "TokenizerProcess",
+    "require_library",
+]
