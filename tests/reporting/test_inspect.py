@@ -122,6 +122,14 @@ def test_the_same_document_gives_the_same_bytes_and_stays_as_it_is(cut, pages):
     assert json.dumps(cut) == before
 
 
+def test_other_tables_are_listed_with_how_to_ask_for_them(cut):
+    cut["other_tables"] = [{"key": "time embedding.weight", "rows": 1001, "dim": 128}]
+    option = "--tensor 'time embedding.weight' --first-row 0"
+    for text in (printed(cut), Page(render_inspect_html(cut)).text):
+        assert "Not inspected: tensors" in text
+        assert option in text and "1,001 × 128" in text
+
+
 def poison(document, text):
     document["source"] = document["family"] = document["model_type"] = text
     for table in document["tables"]:

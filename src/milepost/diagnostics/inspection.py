@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,15 @@ import numpy as np
 
 from milepost.diagnostics.contrast import contrast_checkpoints
 from milepost.diagnostics.findings import Facts, check_table
-from milepost.diagnostics.measures import MEASURED_ROWS, MINIMUM_ROWS, Measurement, Sample, measure
+from milepost.diagnostics.measures import (
+    MEASURED_ROWS,
+    MINIMUM_ROWS,
+    Measurement,
+    Sample,
+    is_sinusoid,
+    measure,
+)
+from milepost.diagnostics.others import find_others
 from milepost.diagnostics.pictures import draw_pictures
 from milepost.statistics.chance import ChanceLevel, shipped_chance, simulate_chance
 from milepost.tables import MAX_HEADER_BYTES, Checkpoint, PositionTable, read, read_rule
@@ -49,7 +57,8 @@ def inspect(
 
     Returns:
         The document of ``schemas/inspect.json``: a table has ``metrics`` (value, chance level and how that was obtained), ``findings``
-        and ``pictures``. ``comparison`` is None without ``compare``.
+        and ``pictures``. ``other_tables`` names tensors that look like position tables and were not inspected; ask for them with
+        ``tensor``. ``comparison`` is None without ``compare``.
 
     Raises:
         MilepostError: what ``milepost.tables.read`` raises. OptionError: MP105, nothing to compare.
@@ -66,19 +75,29 @@ def inspect(
     )
     checkpoint = reader(model, revision=revision)
     comparison = None if compare is None else contrast_checkpoints(checkpoint, reader(compare))
+    tables = [_inspect_table(table, checkpoint, chance) for table in checkpoint.tables]
     return {
         "schema_version": SCHEMA_VERSION,
         "source": checkpoint.source,
         "family": checkpoint.family.name if checkpoint.family else None,
         "model_type": checkpoint.model_type,
-        "positions_by": checkpoint.positions_by,
+        "positions_by": _positions_by(checkpoint, tables),
         "position_rule": rule.document() if (rule := read_rule(checkpoint.config)) else None,
-        "tables": [_inspect_table(table, checkpoint, chance) for table in checkpoint.tables],
+        "tables": tables,
+        "other_tables": find_others(checkpoint, (table.key for table in checkpoint.tables)),
         "comparison": comparison,
     }
 
 
+def _positions_by(checkpoint: Checkpoint, tables: Sequence[Mapping[str, Any]]) -> str:
+    """As the family says, but for tables that turn out to be sinusoids."""
+    if tables and all(table["kind"] == "fixed_sinusoid" for table in tables):
+        return "fixed_sinusoid"
+    return checkpoint.positions_by
+
+
 def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool) -> dict[str, Any]:
+    class_rows = max(table.prefix_rows - table.first_row, 0)
     facts = Facts(
         rows=table.rows,
         key=table.key,
@@ -87,10 +106,13 @@ def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool)
         prefix_rows=table.prefix_rows,
         trailing_rows=table.trailing_rows,
         padding_row=table.padding_row,
+        knows_reserved_rows=_family_names_first_row(table),
         kind=table.kind,
         trained_counts=table.trained_counts,
         initial_sd=_initial_sd(table, checkpoint.config),
     )
+    if facts.kind != "fixed_sinusoid" and _is_fixed(facts, table.grid):
+        facts = replace(facts, kind="fixed_sinusoid")
     sample = Sample(facts.positions)
     measured = measure(facts.positions, sample)
     size = min(len(facts.positions), MEASURED_ROWS), facts.dim
@@ -99,14 +121,14 @@ def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool)
     return {
         "key": table.key,
         "role": table.role,
-        "kind": table.kind,
+        "kind": facts.kind,
         "rows": len(table.rows),
         "dim": facts.dim,
         "dtype": table.dtype,
         "first_row": table.first_row,
-        "reserved_rows": list(table.reserved_rows),
+        "reserved_rows": [row for row in table.reserved_rows if row >= table.prefix_rows],
         "padding_row": table.padding_row,
-        "prefix_rows": table.prefix_rows,
+        "prefix_rows": class_rows,
         "trailing_rows": table.trailing_rows,
         "grid": list(table.grid) if table.grid else None,
         "usable_length": table.usable_length,
@@ -117,6 +139,18 @@ def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool)
         "findings": [finding.document() for finding in check_table(facts)],
         "pictures": draw_pictures(facts.positions, sample),
     }
+
+
+def _family_names_first_row(table: PositionTable) -> bool:
+    """Whether the row of position 0 is the family's, not one that the user named."""
+    return table.form is not None and table.form.first_row in ("pad+1", table.first_row)
+
+
+def _is_fixed(facts: Facts, grid: tuple[int, ...] | None) -> bool:
+    """Whether the rows are a sinusoid, whatever the family says: nobody trained them."""
+    if facts.rounding is None or not np.isfinite(facts.positions).all():
+        return False
+    return is_sinusoid(facts.positions, facts.rounding, grid)
 
 
 def _chance(rows: int, dim: int, simulate: bool) -> dict[str, ChanceLevel]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -125,6 +126,20 @@ def inspect_headline(document: Mapping[str, Any]) -> str:
         return f"No position table: {_WITHOUT_TABLE.get(by, f'positions by {by}')}"
     found = tally([finding for table in tables for finding in table["findings"]])
     return f"{len(tables)} position {plural('table', len(tables))}: {found}"
+
+
+def list_other_tables(document: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """What else in the file may be a position table: a sentence, and the options that ask for each; empty without any."""
+    others = document.get("other_tables", [])
+    if not others:
+        return "", []
+    title = (
+        "Not inspected: tensors whose names and shapes are like those of position tables. To ask for one, add"
+    )
+    return title, [
+        f"--tensor {shlex.quote(one['key'])} --first-row 0   ({one['rows']:,} × {one['dim']:,})"
+        for one in others
+    ]
 
 
 def doctor_headline(document: Mapping[str, Any]) -> str:

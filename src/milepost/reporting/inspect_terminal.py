@@ -13,6 +13,7 @@ from milepost.reporting.findings import (
     beside_chance,
     describe_model,
     inspect_headline,
+    list_other_tables,
     measure_words,
     table_line,
     with_status,
@@ -55,6 +56,7 @@ def print_inspect(result: Mapping[str, Any], console: Console | None = None) -> 
         console.print(_measures(table, console.options.ascii_only))
         say(console, "")
         print_findings(console, table["findings"])
+    _print_other_tables(console, document)
     if document["comparison"]:
         _print_comparison(console, document["comparison"])
 
@@ -128,6 +130,16 @@ def print_findings(console: Console, findings: list[Finding]) -> None:
         if codes := " ".join(found["code"] for found in with_status(findings, name)):
             mark = status.ascii if ascii_only else status.mark
             say(console, f"{mark} {status.word}: {codes}", indent="  ")
+
+
+def _print_other_tables(console: Console, document: Mapping[str, Any]) -> None:
+    title, lines = list_other_tables(document)
+    if not lines:
+        return
+    say(console, "")
+    say(console, title)
+    for line in lines:  # not wrapped, so that it can be copied
+        console.print(styled(f"  {line}", console.options.ascii_only), soft_wrap=True)
 
 
 def _print_comparison(console: Console, comparison: Mapping[str, Any]) -> None:

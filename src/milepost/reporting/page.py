@@ -34,8 +34,11 @@ def render_inspect_html(result: Mapping[str, Any]) -> str:
     pairs = document["comparison"]["tables"] if document["comparison"] else []
     # a page stays small, however many tables it shows
     side, most = (64, 512) if len(document["tables"]) <= 2 else (24, 64)
+    others, options = findings.list_other_tables(document)
     return render_page(
         "inspect.html.j2",
+        others=others,
+        options=options,
         document=document,
         headline=findings.inspect_headline(document),
         model=findings.describe_model(document),

@@ -10,6 +10,7 @@ from milepost.diagnostics.findings import (  # noqa: F401  (each enters its chec
     last_row,
     never_trained,
     no_order,
+    norm_step,
     not_finite,
     reserved_rows,
     tiled,

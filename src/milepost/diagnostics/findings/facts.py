@@ -30,9 +30,10 @@ class Facts:
         key: the tensor's name, as data.
         dtype: as stored, in the words of safetensors.
         first_row: row of position 0; rows before it are reserved.
-        prefix_rows: rows of class tokens from ``first_row`` on; they are no positions.
+        prefix_rows: the first rows, of class tokens; they are no positions.
         trailing_rows: rows after the last position.
         padding_row: the row that training holds at zero, if any.
+        knows_reserved_rows: whether a family says that rows before ``first_row`` are reserved; a user who names ``first_row`` does not.
         kind: ``learned``, ``patches`` or ``fixed_sinusoid``.
         trained_counts: gradients that each row got, if somebody counted.
         initial_sd: standard deviation that rows start with, by the configuration, if it says.
@@ -47,6 +48,7 @@ class Facts:
     prefix_rows: int = 0
     trailing_rows: int = 0
     padding_row: int | None = None
+    knows_reserved_rows: bool = True
     kind: str = "learned"
     trained_counts: Int[np.ndarray, " rows"] | None = None
     initial_sd: float | None = None
@@ -56,7 +58,7 @@ class Facts:
     @cached_property
     def start(self) -> int:
         """The row of the first position, class tokens left out."""
-        return self.first_row + self.prefix_rows
+        return max(self.first_row, self.prefix_rows)
 
     @cached_property
     def positions(self) -> Float[np.ndarray, "positions dim"]:

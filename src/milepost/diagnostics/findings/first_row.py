@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
-from milepost.diagnostics.findings.never_trained import read_tail
+from milepost.diagnostics.findings.tail import read_tail
 
 _LEAST_ROWS = 16
 _SPREADS = 8.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
-from milepost.diagnostics.findings.never_trained import read_tail
+from milepost.diagnostics.findings.tail import read_tail
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ _PARTS = 8
 _LEAST_SHARED = 5.0  # standard errors of what random rows share
 _FALLEN, _LEVEL, _BELOW = 0.65, 0.75, 0.8
 _LEAST_IN_NORM = 1 / 3
+_LESS_ALIKE = 0.9  # of the best cosine of neighbours
 _SMOOTH = 9
 
 
@@ -26,9 +27,11 @@ _SMOOTH = 9
 def check(facts: Facts) -> Verdict:
     """From counts: the rows that got less than a tenth of the gradients of the best row. Else from what neighbours share.
 
-    Where rows start, each on its own, adds to their norm but not to the product of a row with the next: that product is what training
-    gave them. Its median over the last eighth of the trained rows is held against the best eighth but for the first. It is a tip below
-    65 % of that, and 80 % of the second quarter, if the squared norm falls too, by a third of that fall or more. It cannot be told up to 75 %.
+    The random start of a row adds to its norm, but not to its product with the next row: that product is what training gave them.
+    The median product over the last eighth of the trained rows is compared with the best eighth, the first one left out. It is a tip
+    below 65 % of that and 80 % of the second quarter, if the squared norm falls too, by a third of that fall or more, and if the
+    cosine of neighbours falls to 90 % or less: where training stopped early the start still shows. Rows that are smaller and
+    as alike as before only have another norm.
     """
     if facts.kind != "learned":
         return Verdict("not_applicable", "only learned rows of a sequence thin out towards the end")
@@ -59,7 +62,19 @@ def check(facts: Facts) -> Verdict:
         return Verdict("passed", got)
     if norms[best] - norms[-1] < _LEAST_IN_NORM * fall:
         return Verdict("passed", f"{got}: rows that differ more, but are no smaller")
-    apart = shared[-1] < _BELOW * shared[_PARTS // 4 : _PARTS // 2].min()
+    cosines = _by_part(products / (facts.norms[: end - 1] * facts.norms[1:end]))
+    middle = slice(_PARTS // 4, _PARTS // 2)
+    usual = min(cosines[best], cosines[middle].min())
+    # the variance of a cosine of rows that share c is (1 - c²)² / dim
+    unsure = _LEAST_SHARED * (1 - cosines[-1] ** 2) * error / norms[best]
+    if cosines[-1] > _LESS_ALIKE * usual or usual - cosines[-1] <= unsure:
+        return Verdict(
+            "cannot_tell",
+            f"{got}; cosine of neighbours {cosines[-1]:.2g}, {usual:.2g} before: rows that are smaller and as alike as "
+            "before may have been trained as much",
+            fix="compare with the table before training: milepost inspect MODEL --compare INITIAL; or count with milepost's layers",
+        )
+    apart = shared[-1] < _BELOW * shared[middle].min()
     if share >= _FALLEN or fall <= _LEAST_SHARED * error or not apart:
         return Verdict("cannot_tell", f"{got}: tables vary by as much along their course")
     start = _last_above(products, _FALLEN * shared[best]) + 1

@@ -23,6 +23,7 @@ from milepost.diagnostics.measures.similarity import (
     order_accuracy,
     toeplitz_share,
 )
+from milepost.diagnostics.measures.sinusoid import is_sinusoid
 from milepost.diagnostics.measures.spectrum import (
     effective_rank,
     energy_by_frequency,
@@ -40,6 +41,7 @@ __all__ = [
     "Sample",
     "cosines",
     "energy_by_frequency",
+    "is_sinusoid",
     "mean_by_distance",
     "measure",
     "nearest_rows",
