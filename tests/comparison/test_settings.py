@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,19 @@ from milepost.comparison import compare
 from milepost.comparison.building import build_model, count_trainable
 from milepost.comparison.command import build_command
 from milepost.comparison.design import Design, Model, Training, Trial
+from milepost.comparison.pairing import Pair
 from milepost.comparison.request import Purpose, Sweep, read_until
-from milepost.comparison.settings import Grid, Setting, choose_setting, find_flips, read_grid
+from milepost.comparison.settings import (
+    Grid,
+    Setting,
+    choose_setting,
+    find_flips,
+    find_plausible,
+    read_grid,
+)
 from milepost.errors import FolderError, OptionError
 from milepost.reporting.schemas import read_schema
+from milepost.statistics import PairedDifference
 from milepost.tasks import CausalLM, Metric, Options
 
 Run = tuple[Path, dict[str, Any]]
@@ -75,6 +85,23 @@ def test_the_setting_without_lost_seeds_wins_and_ties_are_broken_by_order() -> N
 SEEDS = range(4)
 
 
+VALUES = {"better": -1.0, "worse": 1.0, "equivalent": 0.0, "undecided": 0.5, "constant_better": -1.0}
+
+
+def pair(verdict: str, margin: float = 0.1) -> Pair:
+    """``a`` compared with ``b``, where lower is better and the verdict is this one."""
+    mean, still = VALUES[verdict], verdict.startswith("constant")
+    difference = PairedDifference(
+        4, mean, 0.0 if still else 0.1, math.nan, math.nan, math.nan if still else 0.01
+    )
+    made = Pair(
+        "a", "b", difference, 0.01 if verdict == "equivalent" else 0.9, margin,
+        p_adjusted=0.9 if verdict == "undecided" else 0.01,
+    )  # fmt: skip
+    assert made.verdict == verdict
+    return made
+
+
 def spread(mean: float) -> dict[int, float]:
     return {seed: mean + 0.01 * seed for seed in SEEDS}
 
@@ -91,7 +118,6 @@ def noisy(mean: float) -> dict[int, float]:
         ("worse", 1.0, True),
         ("worse", 5.0, False),
         ("equivalent", 5.0, True),
-        ("undecided", 5.0, False),
     ],
 )
 def test_a_verdict_flips_where_another_setting_says_the_opposite(
@@ -102,24 +128,51 @@ def test_a_verdict_flips_where_another_setting_says_the_opposite(
         ("a", here): spread(2.0), ("b", here): noisy(3.0),
         ("a", other): spread(there), ("b", other): dict.fromkeys(SEEDS, 3.0),
     }  # fmt: skip
-    comparison = {"encoding": "a", "baseline": "b", "verdict": verdict, "margin": 0.1}
-    found = find_flips(comparison, values, {"a": here, "b": here}, higher_is_better=False)
-    assert bool(found) is flips
+    chosen = {"a": here, "b": here}
+    assert bool(find_flips(pair(verdict), values, chosen)) is flips
+    assert find_flips(pair("undecided"), values, chosen) == []
     values["a", other] = noisy(there)  # no longer shown
     values["b", other] = spread(3.0)
-    comparison["margin"] = 10.0
-    assert (
-        find_flips(comparison, values, {"a": here, "b": here}, higher_is_better=False) == []
-        or abs(there - 3.0) > 1.5
-    )
+    assert find_flips(pair(verdict, margin=10.0), values, chosen) == [] or abs(there - 3.0) > 1.5
 
 
-def test_a_verdict_that_hangs_on_the_scale_of_the_baseline_is_not_robust() -> None:
+def test_a_flip_says_where_and_by_how_much() -> None:
+    values = {("a", Setting(1.0)): spread(1.0), ("b", Setting(1.0)): spread(2.0),
+              ("a", Setting(2.0)): {0: 3.0, 1: 3.1, 2: 3.0}, ("b", Setting(2.0)): {0: 2.0, 1: 2.0, 2: 2.1}}  # fmt: skip
+    chosen = dict.fromkeys("ab", Setting(1.0))
+    assert find_flips(pair("better"), values, chosen) == [
+        "at lr 2, a is worse than b (difference 0.752 to 1.25)"
+    ]
+
+
+def test_a_difference_that_is_the_same_at_every_seed_flips_too() -> None:
+    values = {("a", Setting(1.0)): spread(1.0), ("b", Setting(1.0)): spread(2.0),
+              ("a", Setting(2.0)): spread(3.0), ("b", Setting(2.0)): spread(2.0)}  # fmt: skip
+    assert find_flips(pair("constant_better"), values, dict.fromkeys("ab", Setting(1.0)))
+
+
+def test_a_verdict_that_depends_on_the_scale_of_the_baseline_is_not_robust() -> None:
     one, three = Setting(1.0), Setting(1.0, 3.0)
     values = {("a", one): spread(2.0), ("b", one): spread(3.5), ("b", three): dict.fromkeys(SEEDS, 1.0)}
-    comparison = {"encoding": "a", "baseline": "b", "verdict": "better", "margin": 0.1}
-    (flip,) = find_flips(comparison, values, {"a": one, "b": one}, higher_is_better=False)
+    (flip,) = find_flips(pair("better"), values, {"a": one, "b": one})
     assert flip.startswith("with b at scale × 3, a is worse than b")
+
+
+def test_a_setting_that_validation_rejects_cannot_question_a_verdict() -> None:
+    """2.29 against 2.65: an absurd rate in the grid must not take every winner back."""
+    chosen, near, absurd, lost = Setting(1.0), Setting(2.0), Setting(50.0), Setting(9.0)
+    values = {
+        chosen: {0: 2.29, 1: 2.30, 2: 2.28},
+        near: {0: 2.30, 1: 2.28, 2: 2.29},
+        absurd: {0: 2.65, 1: 2.66, 2: 2.63},
+        lost: {0: 2.29, 1: 2.30},
+    }
+    assert find_plausible(values, chosen, higher_is_better=False) == {chosen, near}
+    assert find_plausible(values, chosen, higher_is_better=True) == {chosen, near, absurd}
+    two = {setting: {seed: found[seed] for seed in (0, 1)} for setting, found in values.items()}
+    assert find_plausible(two, chosen, higher_is_better=False) >= {chosen, near, lost}
+    same = {chosen: dict.fromkeys(SEEDS, 0.5), absurd: dict.fromkeys(SEEDS, 0.25)}
+    assert find_plausible(same, chosen, higher_is_better=True) == {chosen}
 
 
 @pytest.mark.parametrize("asked", ["", "a", "1e-3,-1", "nan", "0"])

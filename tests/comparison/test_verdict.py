@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milepost.comparison.verdict import (
-    build_comparisons,
-    build_degradations,
-    build_recommendation,
-)
+from milepost.comparison.family import build_family
+from milepost.comparison.pairing import Criterion
+from milepost.comparison.recommendation import build_recommendation
+from milepost.comparison.verdict import build_comparisons, build_degradations
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.statistics import SequentialTest
 
@@ -40,22 +39,30 @@ def sweep(losses, length=32):
     ]
 
 
-def verdicts(trials, baseline="learned", lengths=(32,), **options):
-    comparisons = build_comparisons(trials, baseline=baseline, lengths=lengths, **options)
-    return {c["encoding"]: c["verdict"] for c in comparisons}
-
-
-def judge(trials, baseline="learned", length=32, lengths=None, train_length=32):
-    """Comparisons and recommendation, built as ``compare`` does."""
-    lengths = lengths or [length]
-    comparisons = build_comparisons(trials, baseline=baseline, lengths=lengths)
-    return comparisons, build_recommendation(
-        comparisons,
-        trials,
-        baseline=baseline,
-        deciding_length=length,
-        degradations=build_degradations(trials, lengths, train_length),
+def compare(trials, baseline="learned", lengths=(32,), **criterion):
+    """Comparisons with the baseline, as ``milepost.compare`` builds them."""
+    return build_comparisons(
+        build_family(trials, n, baseline, Criterion(**criterion)) for n in sorted(set(lengths))
     )
+
+
+def verdicts(trials, **options):
+    return {c["encoding"]: c["verdict"] for c in compare(trials, **options)}
+
+
+def degrade(trials, lengths, train_length, **criterion):
+    return build_degradations(trials, lengths, train_length, Criterion(**criterion))
+
+
+def judge(trials, baseline="learned", length=32, lengths=None, train_length=32, **options):
+    """Comparisons and recommendation, built as ``milepost.compare`` does."""
+    known = Criterion.__dataclass_fields__.keys() & options.keys()
+    criterion = Criterion(**{name: options.pop(name) for name in known})
+    families = {n: build_family(trials, n, baseline, criterion) for n in lengths or [length]}
+    options.setdefault(
+        "degradations", build_degradations(trials, lengths or [length], train_length, criterion)
+    )
+    return build_comparisons(families.values()), build_recommendation(families[length], trials, **options)
 
 
 def recommend(trials, **options):
@@ -64,7 +71,7 @@ def recommend(trials, **options):
 
 def called_worse(answer):
     """Encodings that the reasons of a recommendation call worse than the best."""
-    return {line.split(" against ")[0] for line in answer["because"] if line.endswith(": worse.")}
+    return {line.split(" compared with ")[0] for line in answer["because"] if ": worse." in line}
 
 
 REAL = {
@@ -85,7 +92,9 @@ REAL = {
         ([1.851, 1.832, 1.881], "equivalent"),
         ([1.70, 1.90, 1.80], "undecided"),
         ([1.85, 1.83, 1.88], "equivalent"),
-        ([1.95, 1.93, 1.98], "undecided"),  # the same difference at every seed: nothing to test with
+        ([1.95, 1.93, 1.98], "constant_worse"),  # the same difference at every seed: nothing to test with
+        ([1.75, 1.73, 1.78], "constant_better"),
+        ([1.851, 1.831, 1.881], "equivalent"),  # the same everywhere, and inside the margin
         ([1.70, 1.69], "too_few_seeds"),
         ([None, None, None], "undefined"),
     ],
@@ -97,7 +106,7 @@ def test_the_verdict_follows_the_table(values, verdict):
 
 def test_inside_the_margin_is_equivalent_even_where_the_interval_excludes_zero():
     trials = sweep({"learned": [1.850, 1.830, 1.880], "other": [1.852, 1.8321, 1.8819]})
-    [c] = build_comparisons(trials, baseline="learned", lengths=[32])
+    [c] = compare(trials, baseline="learned", lengths=[32])
     assert c["low"] > 0
     assert c["p_adjusted"] < 0.05
     assert c["verdict"] == "equivalent"
@@ -108,7 +117,7 @@ def test_inside_the_margin_is_equivalent_even_where_the_interval_excludes_zero()
 def test_a_trial_that_did_not_converge_carries_no_verdict_on_either_side(flagged):
     trials = sweep({name: REAL[name] for name in ("learned", "rotary")})
     next(t for t in trials if t["encoding"] == flagged)["converged"] = False
-    [c] = build_comparisons(trials, baseline="learned", lengths=[32])
+    [c] = compare(trials, baseline="learned", lengths=[32])
     assert c["verdict"] == "not_converged"
     assert c["difference"] == pytest.approx(-0.1533, abs=1e-4)  # the numbers are shown nevertheless
 
@@ -119,10 +128,10 @@ def test_convergence_that_nobody_measured_is_no_objection():
 
 
 def test_a_comparison_has_the_keys_and_numbers_of_the_contract():
-    [none, _] = build_comparisons(sweep(REAL), baseline="learned", lengths=[32])
+    [none, _] = compare(sweep(REAL), baseline="learned", lengths=[32])
     keys = (
         "baseline encoding metric better length n_seeds "
-        "difference low high p p_adjusted margin detectable verdict"
+        "difference low high low_adjusted high_adjusted family p p_adjusted margin detectable verdict unconverged"
     )
     assert " ".join(none) == keys
     assert (none["baseline"], none["encoding"], none["metric"], none["length"]) == (
@@ -131,6 +140,8 @@ def test_a_comparison_has_the_keys_and_numbers_of_the_contract():
     assert none["margin"] == pytest.approx(0.01 * np.mean(REAL["learned"]))
     assert none["low"] < none["difference"] < none["high"]
     assert none["p_adjusted"] >= none["p"]
+    assert none["family"] == "3 pairs of 3 encodings at length 32"
+    assert none["low_adjusted"] < none["low"] and none["high_adjusted"] > none["high"]
 
 
 # seeds that are not there
@@ -139,7 +150,7 @@ def test_a_comparison_has_the_keys_and_numbers_of_the_contract():
 def test_only_seeds_that_finished_in_both_are_paired():
     trials = sweep({"learned": [1.8, 1.9, 2.0, 2.1], "rotary": [1.7, 1.8, 1.91, 99.0]})
     trials[3] |= {"status": "failed", "reason": "out of memory", "metrics": None}
-    [c] = build_comparisons(trials, baseline="learned", lengths=[32])
+    [c] = compare(trials, baseline="learned", lengths=[32])
     assert c["n_seeds"] == 3
     assert c["difference"] == pytest.approx(-0.0967, abs=1e-4)
 
@@ -160,18 +171,21 @@ def test_a_loss_that_is_no_number_is_not_counted_as_finished():
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_fewer_than_three_seeds_name_no_winner(seeds):
     trials = sweep({name: values[:seeds] for name, values in REAL.items()})
-    comparisons = build_comparisons(trials, baseline="learned", lengths=[32])
+    comparisons = compare(trials, baseline="learned", lengths=[32])
     assert {c["verdict"] for c in comparisons} == {"too_few_seeds"}
     assert all((c["low"] is None) == (seeds == 1) for c in comparisons)
     answer = recommend(trials)
     assert answer["encoding"] is None
-    assert "No winner can be named" in answer["sentence"]
+    assert (
+        answer["sentence"]
+        == "No winner at length 32: naming one takes at least 3 finished seeds per encoding."
+    )
     assert any("At least 3 finished seeds" in line for line in answer["would_change"])
 
 
 def test_a_sweep_where_every_trial_failed_is_answered_without_numbers():
     trials = [{**t, "status": "failed", "metrics": None, "reason": "boom"} for t in sweep(REAL)]
-    comparisons = build_comparisons(trials, baseline="learned", lengths=[32])
+    comparisons = compare(trials, baseline="learned", lengths=[32])
     assert all(c["verdict"] == "too_few_seeds" and c["difference"] is None for c in comparisons)
     assert all(c["margin"] is None for c in comparisons)
     assert recommend(trials)["encoding"] is None
@@ -192,7 +206,7 @@ PAST = {
 
 
 def test_where_the_baseline_has_no_answer_the_best_that_answers_takes_its_place():
-    comparisons = build_comparisons(sweep(PAST, 128), baseline="learned", lengths=[128])
+    comparisons = compare(sweep(PAST, 128), baseline="learned", lengths=[128])
     assert {c["baseline"] for c in comparisons} == {"alibi"}
     assert {c["encoding"]: c["verdict"] for c in comparisons} == {
         "learned": "undefined", "rotary": "worse", "t5": "worse",
@@ -203,22 +217,18 @@ def test_where_the_baseline_has_no_answer_the_best_that_answers_takes_its_place(
     ] * 6
 
 
-def test_a_baseline_picked_after_looking_is_corrected_for_that():
-    shown = build_comparisons(sweep(PAST, 128), baseline="learned", lengths=[128])
-    declared = build_comparisons(sweep(PAST, 128), baseline="alibi", lengths=[128])
+def test_a_baseline_picked_after_looking_belongs_to_the_same_family_as_a_declared_one():
+    shown = compare(sweep(PAST, 128), baseline="learned", lengths=[128])
+    declared = compare(sweep(PAST, 128), baseline="alibi", lengths=[128])
+    assert shown == declared
     # the smallest p counts every pair of the three that answer, not just the pairs shown
-    factors = []
-    for name in ("rotary", "t5"):
-        picked, named = (next(c for c in found if c["encoding"] == name) for found in (shown, declared))
-        assert picked["p"] == named["p"]
-        assert picked["p_adjusted"] > named["p_adjusted"]
-        factors.append(picked["p_adjusted"] / picked["p"])
-    assert max(factors) == pytest.approx(3)
+    assert max(c["p_adjusted"] / c["p"] for c in shown if c["p"]) == pytest.approx(3)
+    assert {c["family"] for c in shown if c["p"]} == {"3 pairs of 3 encodings at length 128"}
 
 
 def test_the_substitute_is_one_that_can_carry_a_verdict():
     trials = sweep({**PAST, "none": [1.0]}, 128)
-    assert {c["baseline"] for c in build_comparisons(trials, baseline="learned", lengths=[128])} == {"alibi"}
+    assert {c["baseline"] for c in compare(trials, baseline="learned", lengths=[128])} == {"alibi"}
 
 
 def test_nobody_answers():
@@ -234,19 +244,17 @@ def test_a_winner_is_shown_to_be_better_than_each_other_encoding():
     answer = recommend(sweep(REAL))
     assert answer["encoding"] == "rotary"
     assert answer["sentence"] == (
-        "rotary is shown to have a lower loss at length 32 than each of the 2 other encodings."
+        "rotary has a significantly lower loss at length 32 than both other encodings."
     )
     assert answer["because"][0] == "rotary has the lowest mean loss: 1.700 over 3 seeds."
-    assert any(
-        "learned against rotary: +0.153" in line and "adjusted for the 3 pairs of 3 encodings" in line
-        for line in answer["because"]
-    )
+    assert any(line.startswith("learned compared with rotary: +0.153 [") for line in answer["because"])
+    assert "adjusted for the 3 pairs of 3 encodings at length 32." in answer["because"][-1]
 
 
 def test_the_one_that_leads_without_proof_is_not_named():
     answer = recommend(sweep({**REAL, "alibi": [1.69, 1.72, 1.70]}))
     assert answer["encoding"] is None
-    assert answer["sentence"] == "No difference shown between rotary and alibi at length 32."
+    assert answer["sentence"] == "No significant difference between rotary and alibi at length 32."
     assert any(line.startswith("More seeds: 3 seeds find a difference of") for line in answer["would_change"])
 
 
@@ -260,13 +268,16 @@ def test_the_only_encoding_that_answers_is_named():
     answer = recommend(sweep({"learned": [None] * 3, "alibi": [1.79, 1.78, 1.80]}, 128), length=128)
     assert answer["encoding"] == "alibi"
     assert answer["sentence"] == "alibi is the only encoding with an answer at length 128."
-    assert any("learned has no answer at length 128; alibi" in line for line in answer["because"])
+    assert any(
+        "learned has no answer at length 128, so the table compares with alibi" in line
+        for line in answer["because"]
+    )
 
 
 def test_one_encoding_alone_wins_nothing():
     answer = recommend(sweep({"learned": [1.85, 1.83, 1.88]}))
     assert answer["encoding"] is None
-    assert "no other encoding" in answer["sentence"]
+    assert answer["sentence"] == "No winner at length 32: learned is the only encoding that was compared."
 
 
 @pytest.mark.parametrize("cause", ["seeds", "convergence"])
@@ -279,7 +290,7 @@ def test_an_encoding_without_a_verdict_that_lies_ahead_stops_the_naming(cause):
         trials[-1]["converged"] = False
     answer = recommend(trials)
     assert answer["encoding"] is None
-    assert "alibi, without a verdict, lies below rotary" in answer["sentence"]
+    assert "alibi has a lower mean loss than rotary, but no verdict" in answer["sentence"]
 
 
 def test_an_encoding_without_a_verdict_that_lies_behind_is_said_to_be_left_out():
@@ -287,23 +298,41 @@ def test_an_encoding_without_a_verdict_that_lies_behind_is_said_to_be_left_out()
     trials[-1]["converged"] = False
     answer = recommend(trials)
     assert answer["encoding"] == "rotary"
-    assert answer["sentence"].endswith("each of the 2 other encodings that can be judged.")
-    assert any("Longer training: alibi had not converged." in line for line in answer["would_change"])
+    assert answer["sentence"].endswith("both other encodings that can be judged.")
+    assert any("Longer training: alibi did not converge." in line for line in answer["would_change"])
 
 
-def test_a_difference_that_is_the_same_in_every_seed_is_said_to_have_no_test():
-    answer = recommend(sweep({"learned": [2.0, 2.0, 2.0], "none": [1.0, 1.0, 1.0]}))
-    assert answer["encoding"] is None
-    assert any(
-        "+1, the same in every seed (without a spread there is no test)" in line for line in answer["because"]
+def test_a_difference_that_is_the_same_at_every_seed_decides_and_says_what_it_rests_on():
+    trials = sweep({"learned": [2.0, 2.0, 2.0], "none": [1.0, 1.0, 1.0]})
+    answer = recommend(trials)
+    assert answer["encoding"] == "none"
+    assert answer["sentence"] == (
+        "none has a lower loss at length 32 than learned, by the same amount at every seed."
     )
-    assert not any("the same in every seed" in line for line in recommend(sweep(REAL))["because"])
+    assert (
+        "learned compared with none: +1 at every one of 3 seeds: worse. Without a spread there is no test; it rests "
+        "on the resolution of the metric."
+    ) in answer["because"]
+    known = recommend(trials, examples="12 different prompts")
+    assert any(
+        "the resolution of the metric, with 12 different prompts." in line for line in known["because"]
+    )
+    assert not any("without a spread" in line.lower() for line in recommend(sweep(REAL))["because"])
+
+
+def test_a_winner_by_tests_and_by_a_constant_difference_says_which_is_which():
+    shifted = [v + 0.5 for v in REAL["rotary"]]
+    answer = recommend(sweep({**REAL, "alibi": shifted}))
+    assert answer["encoding"] == "rotary"
+    assert answer["sentence"].endswith(
+        "than learned and none, and than alibi by the same amount at every seed."
+    )
 
 
 def test_an_unconverged_sweep_has_no_verdict():
     answer = recommend([{**t, "converged": False} for t in sweep(REAL)])
     assert answer["encoding"] is None
-    assert answer["sentence"] == "No verdict at length 32: training had not converged."
+    assert answer["sentence"] == "No verdict at length 32: training did not converge."
 
 
 def test_a_need_for_length_is_said_with_its_numbers():
@@ -350,7 +379,7 @@ def test_degradations_hold_each_encoding_against_itself():
         for seed, (a, rise) in enumerate([(1.80, 0.30), (1.82, 0.31), (1.81, 0.29)])
     ]
     trials += [trial("learned", seed, {16: 9.0, 32: 1.8, 64: None, 128: None}) for seed in range(3)]
-    rows = build_degradations(trials, [16, 32, 64, 128], 32)
+    rows = degrade(trials, [16, 32, 64, 128], 32)
     assert [(d["length"], d["encoding"]) for d in rows] == [
         (64, "alibi"), (64, "learned"), (128, "alibi"), (128, "learned"),
     ]  # fmt: skip
@@ -369,18 +398,18 @@ def test_degradations_hold_each_encoding_against_itself():
 
 def test_an_unknown_baseline_offers_the_nearest():
     with pytest.raises(UnknownName, match="did you mean learned"):
-        build_comparisons(sweep(REAL), baseline="lerned", lengths=[32])
+        compare(sweep(REAL), baseline="lerned", lengths=[32])
 
 
 def test_a_seed_that_is_there_twice_is_refused():
     with pytest.raises(DataError, match="encoding learned, seed 0"):
-        build_comparisons([*sweep(REAL), sweep(REAL)[0]], baseline="learned", lengths=[32])
+        compare([*sweep(REAL), sweep(REAL)[0]], baseline="learned", lengths=[32])
 
 
 @pytest.mark.parametrize("margin", [-0.01, math.nan])
 def test_a_margin_that_is_none_is_refused(margin):
     with pytest.raises(OptionError, match="MP105"):
-        build_comparisons(sweep(REAL), baseline="learned", lengths=[32], margin=margin)
+        compare(sweep(REAL), baseline="learned", lengths=[32], margin=margin)
 
 
 # properties
@@ -398,7 +427,7 @@ answered = st.lists(st.floats(0.5, 5), min_size=4, max_size=4)
 def test_the_order_of_trials_does_not_matter(losses, random):
     trials = sweep(losses)
     shuffled = random.sample(trials, len(trials))
-    assert build_comparisons(trials, baseline="learned", lengths=[32]) == build_comparisons(
+    assert compare(trials, baseline="learned", lengths=[32]) == compare(
         shuffled, baseline="learned", lengths=[32]
     )
     assert recommend(trials) == recommend(shuffled)
@@ -410,7 +439,7 @@ def test_the_names_of_seeds_do_not_matter(values, labels):
     trials = sweep(dict(zip(("learned", "rotary", "none"), values, strict=True)))
     renamed = [{**t, "seed": labels[t["seed"]]} for t in trials]
     for before, after in zip(
-        *(build_comparisons(rows, baseline="learned", lengths=[32]) for rows in (trials, renamed)),
+        *(compare(rows, baseline="learned", lengths=[32]) for rows in (trials, renamed)),
         strict=True,
     ):
         assert after["difference"] == pytest.approx(before["difference"])
@@ -424,9 +453,9 @@ def test_scaling_all_losses_scales_all_differences_and_keeps_the_verdicts(values
     losses = dict(zip(("learned", "rotary", "none"), values, strict=True))
     trials, scaled = sweep(losses), sweep({k: [factor * x for x in v] for k, v in losses.items()})
     for before, after in zip(
-        *(build_comparisons(rows, baseline="learned", lengths=[32]) for rows in (trials, scaled)), strict=True
+        *(compare(rows, baseline="learned", lengths=[32]) for rows in (trials, scaled)), strict=True
     ):
-        for key in ("difference", "low", "high", "margin", "detectable"):
+        for key in ("difference", "low", "high", "low_adjusted", "high_adjusted", "margin", "detectable"):
             assert after[key] == (None if before[key] is None else pytest.approx(factor * before[key]))
         assert (after["p"], after["verdict"]) == (before["p"], before["verdict"])
 
@@ -436,10 +465,7 @@ def test_scaling_all_losses_scales_all_differences_and_keeps_the_verdicts(values
 def test_one_more_encoding_never_makes_an_adjusted_p_smaller(values, extra):
     losses = dict(zip(("learned", "rotary", "none"), values, strict=True))
     adjusted = [
-        {
-            c["encoding"]: c["p_adjusted"]
-            for c in build_comparisons(sweep(rows), baseline="learned", lengths=[32])
-        }
+        {c["encoding"]: c["p_adjusted"] for c in compare(sweep(rows), baseline="learned", lengths=[32])}
         for rows in (losses, {**losses, "alibi": extra})
     ]
     for name, p in adjusted[0].items():
@@ -479,15 +505,12 @@ HIGHER = {"metric": "accuracy", "higher_is_better": True}
 
 
 def recommend_higher(trials, **options):
-    comparisons = build_comparisons(trials, baseline="learned", lengths=[32], **HIGHER)
-    return build_recommendation(
-        comparisons, trials, baseline="learned", deciding_length=32, **HIGHER, **options
-    )
+    return recommend(trials, **HIGHER, **options)
 
 
 def test_more_accuracy_is_better():
     trials = accuracies(ACCURACY)
-    comparisons = build_comparisons(trials, baseline="learned", lengths=[32], **HIGHER)
+    comparisons = compare(trials, baseline="learned", lengths=[32], **HIGHER)
     assert {c["encoding"]: c["verdict"] for c in comparisons} == {"none": "worse", "rotary": "better"}
     assert {c["better"] for c in comparisons} == {"higher"}
     assert next(c for c in comparisons if c["encoding"] == "rotary")["difference"] == pytest.approx(
@@ -499,18 +522,18 @@ def test_a_recommendation_for_accuracy_speaks_of_accuracy():
     answer = recommend_higher(accuracies(ACCURACY))
     assert answer["encoding"] == "rotary"
     assert answer["sentence"] == (
-        "rotary is shown to have a higher accuracy at length 32 than each of the 2 other encodings."
+        "rotary has a significantly higher accuracy at length 32 than both other encodings."
     )
     assert answer["because"][0] == "rotary has the highest mean accuracy: 0.9500 over 3 seeds."
     assert called_worse(answer) == {"learned", "none"}
-    named = recommend_higher(accuracies(ACCURACY), metric_name="share of right words")
-    assert "a higher share of right words at" in named["sentence"]
+    named = recommend_higher(accuracies(ACCURACY), title="share of right words")
+    assert "a significantly higher share of right words at" in named["sentence"]
 
 
 def test_an_encoding_without_a_verdict_that_lies_above_stops_the_naming():
     answer = recommend_higher(accuracies({**ACCURACY, "alibi": [0.98, 0.99]}))
     assert answer["encoding"] is None
-    assert "alibi, without a verdict, lies above rotary" in answer["sentence"]
+    assert "alibi has a higher mean accuracy than rotary, but no verdict" in answer["sentence"]
     assert recommend_higher(accuracies({**ACCURACY, "alibi": [0.1, 0.11]}))["encoding"] == "rotary"
 
 
@@ -521,17 +544,14 @@ def test_turning_a_metric_upside_down_keeps_every_verdict(values):
     lower, turned = sweep(losses), sweep({name: [-v for v in row] for name, row in losses.items()})
     options = {"baseline": "learned", "lengths": [32]}
     for before, after in zip(
-        build_comparisons(lower, **options),
-        build_comparisons(turned, higher_is_better=True, **options),
+        compare(lower, **options),
+        compare(turned, higher_is_better=True, **options),
         strict=True,
     ):
         assert after["verdict"] == before["verdict"]
         assert after["margin"] == before["margin"]
         assert after["difference"] == -before["difference"]
-    said = [
-        build_recommendation([], trials, baseline="learned", deciding_length=32, higher_is_better=higher)
-        for trials, higher in ((lower, False), (turned, True))
-    ]
+    said = [recommend(trials, higher_is_better=higher) for trials, higher in ((lower, False), (turned, True))]
     assert said[0]["encoding"] == said[1]["encoding"]
     assert called_worse(said[0]) == called_worse(said[1])
 
@@ -541,7 +561,7 @@ def test_a_drop_of_accuracy_past_the_trained_length_does_not_hold_and_a_rise_doe
         "alibi": [{32: 0.80 + w, 64: 0.60 + w * 1.1} for w in (0, 0.01, -0.01)],
         "rotary": [{32: 0.80 + w, 64: 0.90 + w * 1.1} for w in (0, 0.01, -0.01)],
     }
-    alibi, rotary = build_degradations(accuracies(values, (32, 64)), [32, 64], 32, **HIGHER)
+    alibi, rotary = degrade(accuracies(values, (32, 64)), [32, 64], 32, **HIGHER)
     assert (alibi["holds"], rotary["holds"]) == (False, True)
     assert alibi["relative"] == pytest.approx(-0.25)
     advice = recommend_higher(
@@ -553,13 +573,25 @@ def test_a_drop_of_accuracy_past_the_trained_length_does_not_hold_and_a_rise_doe
     )
 
 
-def test_a_baseline_that_never_answers_right_has_a_margin_all_the_same():
-    trials = accuracies({"learned": [0.0, 0.0, 0.0], "none": [0.0, 0.0, 0.0], "rotary": [0.5, 0.52, 0.49]})
-    none, rotary = build_comparisons(trials, baseline="learned", lengths=[32], **HIGHER)
+BOUNDED = {**HIGHER, "bounded": True}
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.001, 0.5, 1.0])
+def test_the_margin_of_a_bounded_metric_does_not_depend_on_its_mean(mean):
+    trials = accuracies({"learned": [mean] * 3, "none": [mean] * 3, "rotary": [0.7, 0.72, 0.69]})
+    none, rotary = compare(trials, **BOUNDED)
     assert (none["margin"], none["verdict"]) == (0.01, "equivalent")
-    assert rotary["verdict"] == "better"
-    rows = build_degradations(accuracies({"learned": [{32: 0.0, 64: 0.0}] * 3}, (32, 64)), [64], 32, **HIGHER)
-    assert [(d["relative"], d["holds"]) for d in rows] == [(None, True)]
+    assert rotary["verdict"] == ("better" if mean < 0.7 else "worse")
+
+
+def test_the_margin_of_an_unbounded_metric_is_a_share_of_its_mean():
+    assert compare(sweep(REAL), margin=0.02)[0]["margin"] == pytest.approx(0.02 * np.mean(REAL["learned"]))
+
+
+def test_what_holds_of_a_bounded_metric_is_measured_by_the_same_margin():
+    trials = accuracies({"learned": [{32: 0.005, 64: 0.0}] * 3}, (32, 64))
+    assert [d["holds"] for d in degrade(trials, [64], 32, **BOUNDED)] == [True]
+    assert [d["holds"] for d in degrade(trials, [64], 32, **BOUNDED, margin=0.001)] == [False]
 
 
 # sweeps that stop when they are decided
@@ -567,8 +599,7 @@ def test_a_baseline_that_never_answers_right_has_a_margin_all_the_same():
 
 def test_looks_make_a_verdict_harder_and_its_interval_wider():
     fixed, looked = (
-        build_comparisons(sweep(REAL), baseline="learned", lengths=[32], sequential=rule)
-        for rule in (None, PLAN)
+        compare(sweep(REAL), baseline="learned", lengths=[32], sequential=rule) for rule in (None, PLAN)
     )
     for before, after in zip(fixed, looked, strict=True):
         assert after["p"] > before["p"]
@@ -579,7 +610,7 @@ def test_looks_make_a_verdict_harder_and_its_interval_wider():
 def test_a_plan_with_one_look_is_the_fixed_design():
     for name, once in (("rotary", 3), ("none", 3)):
         fixed, looked = (
-            build_comparisons(
+            compare(
                 sweep({key: REAL[key] for key in ("learned", name)}),
                 baseline="learned",
                 lengths=[32],
@@ -614,19 +645,17 @@ def test_a_recommendation_of_a_stopped_sweep_says_what_it_was_corrected_for():
             for name, mean in (("learned", 1.8), ("rotary", 1.7), ("t5", 1.9))
         }
     )
-    comparisons = build_comparisons(trials, baseline="learned", lengths=[32], sequential=PLAN)
-    answer = build_recommendation(
-        comparisons, trials, baseline="learned", deciding_length=32, sequential=PLAN
-    )
+    answer = recommend(trials, sequential=PLAN)
     assert answer["encoding"] == "rotary"
     assert any(
-        "the 3 pairs of 3 encodings and for looks up to 20 seeds" in line for line in answer["because"]
+        "the 3 pairs of 3 encodings at length 32 and for looks up to 20 seeds" in line
+        for line in answer["because"]
     )
 
 
 def test_more_seeds_than_planned_are_refused():
     with pytest.raises(OptionError, match="MP105"):
-        build_comparisons(sweep(REAL), baseline="learned", lengths=[32], sequential=SequentialTest((2,)))
+        compare(sweep(REAL), baseline="learned", lengths=[32], sequential=SequentialTest((2,)))
 
 
 # error rates
@@ -683,7 +712,7 @@ def test_the_truly_best_is_among_those_not_shown_to_be_worse_in_95_of_100():
 def test_the_error_check_fails_verdicts_without_a_correction():
     claims = []
     for t in null_sweeps(dict.fromkeys(SIX, 1.8), 5, count=400):
-        comparisons = build_comparisons(t, baseline="learned", lengths=[32])
+        comparisons = compare(t, baseline="learned", lengths=[32])
         claims.append(any(c["p"] < 0.05 for c in comparisons))
     assert np.mean(claims) > 0.10
 

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
-from milepost.comparison.verdict import build_comparisons, build_degradations, build_recommendation
+from milepost.comparison.family import build_family
+from milepost.comparison.pairing import Criterion
+from milepost.comparison.recommendation import build_recommendation
+from milepost.comparison.verdict import build_comparisons, build_degradations
 
 sys.path.insert(0, str(Path(__file__).parent))  # what tests ask of pages is a module beside them
 
@@ -93,16 +96,19 @@ def _picture(rows: int, chance: random.Random) -> dict[str, Any]:
     return {"cosine": cosine, "norms": norms, "rows": rows}
 
 
+def _judge(trials: list[dict[str, Any]], baseline: str, criterion: Criterion) -> tuple[Any, Any, Any]:
+    families = {length: build_family(trials, length, baseline, criterion) for length in LENGTHS}
+    degradations = build_degradations(trials, LENGTHS, 32, criterion)
+    advice = build_recommendation(families[32], trials, degradations=degradations)
+    return build_comparisons(families.values()), degradations, advice
+
+
 def make_result(encodings: list[str] = SIX, seeds: int = 3, *, fail: bool = True) -> dict[str, Any]:
     chance = random.Random(7)
     trials = [_trial(encoding, seed, chance) for seed in range(seeds) for encoding in encodings]
     if fail:
         _fail(next(t for t in reversed(trials) if t["encoding"].startswith("t5") or len(encodings) < 5))
-    comparisons = build_comparisons(trials, baseline=encodings[0], lengths=LENGTHS)
-    degradations = build_degradations(trials, LENGTHS, 32)
-    advice = build_recommendation(
-        comparisons, trials, baseline=encodings[0], deciding_length=32, degradations=degradations
-    )
+    comparisons, degradations, advice = _judge(trials, encodings[0], Criterion())
     return {
         "schema_version": 1,
         "spec": {
@@ -137,6 +143,7 @@ def make_result(encodings: list[str] = SIX, seeds: int = 3, *, fail: bool = True
             | ({"sinusoidal": {"rms": 0.1}} if "sinusoidal" in encodings else {}),
             "scale_rule": "Whatever is added to the token embeddings starts at their standard deviation.",
             "margin": 0.01,
+            "floors": {str(n): 3.1 for n in LENGTHS},
             "evaluate": "blocks",
             "metrics": [
                 {"name": "loss", "title": "loss", "unit": "nats per token", "higher_is_better": False},
@@ -169,8 +176,9 @@ def make_classified(encodings: list[str] = SIX, seeds: int = 3) -> dict[str, Any
     """The same sweep as if it had classified: a metric of which more is better, breakdowns, settings tried."""
     result = make_result(encodings, seeds)
     spec = result["spec"] | {"task": "classify", "axis": "", "max_parameters": 2000, "need_length": 32}
+    spec["floors"] = {str(n): 0.5 for n in LENGTHS}
     spec["metrics"] = [
-        {"name": "macro_f1", "title": "macro-F1", "unit": "", "higher_is_better": True},
+        {"name": "macro_f1", "title": "macro-F1", "unit": "", "higher_is_better": True, "bounded": True},
         {"name": "loss", "title": "loss", "unit": "nats per document", "higher_is_better": False},
     ]
     for trial in result["trials"]:
@@ -180,18 +188,9 @@ def make_classified(encodings: list[str] = SIX, seeds: int = 3) -> dict[str, Any
                 f1 = round(1.0 / (1.0 + scored["loss"] / 4), 6)
                 trial["metrics"][length] = {"macro_f1": f1, "loss": scored["loss"]}
                 trial["breakdown"][length] = _break_down(f1, int(length))
-    judged = {"metric": "macro_f1", "higher_is_better": True}
-    comparisons = build_comparisons(result["trials"], baseline=encodings[0], lengths=LENGTHS, **judged)
+    judged = Criterion("macro_f1", "macro-F1", higher_is_better=True, bounded=True)
+    comparisons, degradations, advice = _judge(result["trials"], encodings[0], judged)
     comparisons[0] |= {"verdict": "not_robust", "flips": [f"at lr 0.004, {encodings[1]} is better"]}
-    degradations = build_degradations(result["trials"], LENGTHS, 32, **judged)
-    advice = build_recommendation(
-        comparisons,
-        result["trials"],
-        baseline=encodings[0],
-        deciding_length=32,
-        metric_name="macro-F1",
-        **judged,
-    )
     advice["excluded"] = [{"encoding": encodings[0], "reason": "it adds 2,048 parameters, more than 2,000"}]
     return result | {
         "spec": spec,

@@ -72,7 +72,11 @@ def test_the_verdict_comes_first(html, result):
 
 def test_a_cell_says_difference_interval_and_word(html, result):
     one = next(c for c in result["comparisons"] if (c["encoding"], c["length"]) == ("rotary", 32))
-    written = f"{one['difference']:+.3f}<small>[{one['low']:+.3f}, {one['high']:+.3f}]".replace("-", "−")
+    written = (
+        f"{one['difference']:+.3f}<small>[{one['low_adjusted']:+.3f}, {one['high_adjusted']:+.3f}]".replace(
+            "-", "−"
+        )
+    )
     assert f'{written}</small><span class="better">✓ better</span>' in html
     assert f"detectable {one['detectable']:.3f}" in html
 

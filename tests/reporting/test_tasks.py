@@ -156,9 +156,10 @@ def test_the_terminal_names_metric_and_direction(classified):
     print_compare(classified, Console(file=stream, width=80, _environ={}))
     text = stream.getvalue()
     assert "Mean macro-F1 by length, higher is better; trained at 32" in text
-    assert "margin 1 % of the macro-F1" in " ".join(text.split())
+    assert "margin 0.01 of the macro-F1" in " ".join(text.split())
     assert "At length 16: at lr 0.004, sinusoidal is better." in text
-    assert "settings chosen on the validation part: learned lr 0.004; sinusoidal lr 0.004" in " ".join(
-        text.split()
+    assert (
+        "settings chosen on the validation part: learned: learning rate 0.004; sinusoidal: learning rate 0.004"
+        in " ".join(text.split())
     )
     assert max(map(len, text.splitlines())) <= 80

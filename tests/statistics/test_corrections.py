@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import stdtr
 
 from milepost.errors import DataError
-from milepost.statistics import apply_holm, apply_selection
+from milepost.statistics import apply_holm, find_holm_levels
 
 p_lists = st.lists(st.floats(0, 1), min_size=1, max_size=7)
 
@@ -74,52 +74,60 @@ def test_what_is_no_probability_is_refused(bad):
         apply_holm([0.5, bad])
 
 
-@given(p_lists, st.floats(0, 1, exclude_max=True))
-def test_a_picked_best_is_tested_against_the_pairs_that_are_left(p_values, level):
-    left, rejected = ["best", *range(len(p_values))], set()
-    for index in sorted(range(len(p_values)), key=lambda i: p_values[i]):
-        if p_values[index] * len(list(itertools.combinations(left, 2))) > level:
-            break
-        left.remove(index)
-        rejected.add(index)
-    assert {i for i, p in enumerate(apply_selection(p_values)) if p <= level} == rejected
+# the level at which each test was made
 
 
-@given(p_lists)
-def test_a_picked_best_is_never_judged_more_lightly_than_a_declared_one(p_values):
-    assert (apply_selection(p_values) >= apply_holm(p_values)).all()
+@given(p_lists, st.floats(0.001, 0.999))
+def test_a_test_is_rejected_at_its_level_exactly_where_its_adjusted_value_is_small(p_values, level):
+    levels = find_holm_levels(p_values, level)
+    adjusted = apply_holm(p_values)
+    clear = abs(adjusted - level) > 1e-9  # at the very edge rounding decides
+    np.testing.assert_array_equal((np.array(p_values) < levels)[clear], (adjusted < level)[clear])
 
 
-def test_one_test_alone_and_a_test_that_could_not_be_made():
-    assert apply_selection([0.04]).tolist() == [0.04]
-    np.testing.assert_array_equal(apply_selection([0.01, math.nan, 0.03]), [0.03, math.nan, 0.03])
+def test_levels_rise_until_the_first_that_is_kept_and_stay_there():
+    assert find_holm_levels([0.001, 0.04, 0.9, 0.016], 0.06).tolist() == pytest.approx(
+        [0.015, 0.03, 0.03, 0.02]
+    )
+    assert find_holm_levels([0.001, 0.002, 0.003], 0.06).tolist() == pytest.approx([0.02, 0.03, 0.06])
+    assert find_holm_levels([0.5, 0.6], 0.06).tolist() == [0.03, 0.03]
+
+
+def test_the_levels_of_bonferroni_would_not_pass():
+    p_values = [0.01, 0.04]
+    assert [p < 0.05 / 2 for p in p_values] != (apply_holm(p_values) < 0.05).tolist()
+
+
+def test_a_test_that_could_not_be_made_has_no_level():
+    np.testing.assert_array_equal(find_holm_levels([0.5, math.nan], 0.05), [0.05, math.nan])
+    assert find_holm_levels([]).shape == (0,)
     with pytest.raises(DataError, match="MP110"):
-        apply_selection([0.5, 1.1])
+        find_holm_levels([0.5, 1.1])
 
 
-def false_worse(true, seeds, correct, sweeps=4000):
-    """Share of sweeps that call an encoding worse than the one with the lowest mean though it is not."""
+# error rates of all pairs
+
+
+def false_rejections(true, seeds, correct, sweeps=2000):
+    """Share of sweeps that reject a pair of encodings whose true losses are equal."""
     true = np.array(true, dtype=float)
     losses = np.random.default_rng(seeds).normal(true[:, None], 1.0, (sweeps, len(true), seeds))
-    best = losses.mean(-1).argmin(1)
-    difference = losses - np.take_along_axis(losses, best[:, None, None], 1)
-    with np.errstate(invalid="ignore"):
-        t = difference.mean(-1) / (difference.std(-1, ddof=1) / math.sqrt(seeds))
-    t[np.arange(sweeps), best] = np.nan
+    one, other = np.array(list(itertools.combinations(range(len(true)), 2))).T
+    difference = losses[:, one] - losses[:, other]
+    t = difference.mean(-1) / (difference.std(-1, ddof=1) / math.sqrt(seeds))
     adjusted = np.array([correct(p) for p in 2 * stdtr(seeds - 1, -abs(t))])
-    return np.mean(((adjusted < 0.05) & (true <= true[best][:, None])).any(1))
+    return np.mean(((adjusted < 0.05) & (true[one] == true[other])).any(1))
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize(
-    "true",
-    [[0] * 6, [0, 0, 9, 9, 9, 9], [0, 0, 0, 9, 9, 9], [0, 0, 0, 2, 2, 2], [0, 0, 0, 0, 1, 2]],
-    ids=["all equal", "two lead", "three lead", "three lead closely", "one by one"],
-)
-def test_a_picked_best_calls_others_worse_that_are_not_in_at_most_6_of_100(true, seeds):
-    assert false_worse(true, seeds, apply_selection) <= 0.06
+    "true", [[0] * 6, [0, 0, 9, 9, 9, 9], [0, 0, 9, 18, 27, 36], [0, 0, 0, 0, 1, 2]],
+    ids=["all equal", "two groups", "two equal in a clear order", "four equal"],
+)  # fmt: skip
+def test_a_pair_of_equals_is_rejected_in_at_most_6_of_100_sweeps(true, seeds):
+    assert false_rejections(true, seeds, apply_holm) <= 0.06
 
 
-def test_the_check_of_a_picked_best_sees_rejections_and_fails_holm_over_its_own_tests():
-    assert false_worse([0, 0, 9, 9, 9, 9], 5, apply_selection) >= 0.04
-    assert false_worse([0] * 6, 5, apply_holm) > 0.07
+def test_the_check_of_all_pairs_sees_rejections_and_fails_plain_tests():
+    assert false_rejections([0, 0, 9, 18, 27, 36], 5, apply_holm) >= 0.02
+    assert false_rejections([0] * 6, 5, np.array) > 0.2

@@ -81,7 +81,10 @@ Examples:
 @click.option("--until", help="decided: add seeds until every verdict is.")
 @click.option("--max-seeds", default=20, show_default=True, help="Most seeds of --until.")
 @click.option(
-    "--margin", default=0.01, show_default=True, help="Share of the baseline's value that does not matter."
+    "--margin",
+    default=0.01,
+    show_default=True,
+    help="Difference that does not matter: 0.01 of an accuracy, or 1 % of a loss.",
 )
 @click.option("--workers", type=int, help="Processes at once, one thread each.  [default: processors]")
 @click.option("--device", default="cpu", show_default=True, help="A torch device.")

@@ -1,67 +1,67 @@
-"""The recommendation for what the user needs: among the encodings that fit, and only where it is robust."""
+"""The recommendation for what the user needs: among the encodings that fit, with what it costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from milepost.comparison.family import Family
 from milepost.comparison.recommendation import build_recommendation
 from milepost.comparison.request import Sweep
-from milepost.comparison.settings import Setting, Values, find_flips
+from milepost.spec import Spec, parse_spec
 from milepost.tasks import Task
 
 Rows = Sequence[dict[str, Any]]
+
+_FAR = 2.0  # factor between a scale and that of the rule from which on it may decide
 
 
 def advise(
     sweep: Sweep,
     rows: Rows,
-    comparisons: Rows,
+    family: Family,
     degradations: Rows,
-    values: Mapping[tuple[str, Setting], Values],
     task: Task,
+    *,
+    floor: float,
+    scales: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Recommend an encoding for the purpose of a sweep, say what it costs and what would change the answer.
 
     Args:
         sweep: what was asked for.
         rows: its trials.
-        comparisons: from ``build_comparisons``.
+        family: all pairs at the deciding length.
         degradations: from ``build_degradations``.
-        values: the deciding metric at the deciding length, by encoding and setting; empty if nothing was tuned.
         task: the data.
+        floor: score at the deciding length of the best answer that ignores the input.
+        scales: by encoding, the initial scales that it was given.
 
     Returns:
         As ``build_recommendation``, and ``excluded``: encodings that do not fit the purpose, each with its reason.
     """
     excluded = _exclude(sweep, rows, task)
-    fitting = [row for row in rows if row["encoding"] not in excluded]
-    if not fitting:
-        advice: dict[str, Any] = {
-            "encoding": None,
-            "sentence": "No encoding fits what is needed.",
-            "because": [],
-            "would_change": [],
-        }
-    else:
-        advice = build_recommendation(
-            [c for c in comparisons if not {c["encoding"], c["baseline"]} & excluded.keys()],
-            fitting,
-            baseline=sweep.baseline,
-            deciding_length=sweep.deciding_length,
-            metric=sweep.metric.name,
-            metric_name=sweep.metric.title,
-            margin=sweep.margin,
-            degradations=[d for d in degradations if d["encoding"] not in excluded],
-            higher_is_better=sweep.metric.higher_is_better,
-            sequential=sweep.sequential,
-        )
+    advice = build_recommendation(
+        family,
+        rows,
+        degradations=degradations,
+        excluded=excluded,
+        floor=floor,
+        examples=_examples(task, sweep.deciding_length),
+    )
+    if excluded.keys() >= set(sweep.encodings):
+        advice |= {"sentence": "No encoding fits what you need.", "because": [], "would_change": []}
     advice["because"] += [f"{name} is left out: {reason}." for name, reason in excluded.items()]
     if advice["encoding"] is not None:
         advice["because"] += _cost(advice["encoding"], rows)
-        _withdraw_unless_robust(advice, sweep, values)
     advice["would_change"] += _change_by_edge(sweep)
+    advice["would_change"] += _change_by_scale(sweep, scales)
     return advice | {"excluded": [{"encoding": name, "reason": reason} for name, reason in excluded.items()]}
+
+
+def _examples(task: Task, length: int) -> str | None:
+    count = task.count_items(length)
+    return None if count is None else f"{count:,} different {task.item}"
 
 
 def _exclude(sweep: Sweep, rows: Rows, task: Task) -> dict[str, str]:
@@ -89,25 +89,6 @@ def _cost(encoding: str, rows: Rows) -> list[str]:
     return [f"{encoding} costs {added:,} of the model's {whole:,} parameters ({100 * added / whole:.1f} %)."]
 
 
-def _withdraw_unless_robust(
-    advice: dict[str, Any], sweep: Sweep, values: Mapping[tuple[str, Setting], Values]
-) -> None:
-    """Take a winner back whose lead over another encoding hangs on the settings tried."""
-    best = advice["encoding"]
-    for other in sweep.encodings:
-        lead = {"encoding": best, "baseline": other, "verdict": "better", "margin": 0.0}
-        if other == best or (other, sweep.setting(other)) not in values:
-            continue
-        flips = find_flips(lead, values, sweep.chosen, higher_is_better=sweep.metric.higher_is_better)
-        if flips:
-            advice["encoding"] = None
-            advice["sentence"] = (
-                f"No winner can be named at length {sweep.deciding_length}: {best} leads at the settings chosen, "
-                f"but {flips[0]}."
-            )
-            advice["because"] += [f"Not robust: {flip}." for flip in flips[1:]]
-
-
 def _change_by_edge(sweep: Sweep) -> list[str]:
     """Say where a better learning rate may lie outside of what was tried."""
     if len(sweep.grid.lrs) < 2:
@@ -119,3 +100,25 @@ def _change_by_edge(sweep: Sweep) -> list[str]:
         for name in sweep.encodings
         if sweep.setting(name).lr in edges
     ]
+
+
+def _change_by_scale(sweep: Sweep, scales: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Say where an initial scale that the user chose is far from the rule's, so that the scale may decide."""
+    if sweep.design.model.weights:
+        return []  # the rule then follows the embeddings of those weights
+    rule, found = sweep.design.model.init_std, []
+    for name in sweep.encodings:
+        given = _options(parse_spec(name))
+        for kind, scale in scales.get(name, {}).items():
+            if kind in given and not 1 / _FAR <= scale / rule <= _FAR:
+                found.append(
+                    f"The initial scale: {name} starts at {kind} {scale:.3g}, {scale / rule:.2g} times the {rule:.3g} "
+                    f"of the rule, and that may decide; leave {kind} out, or let --tune-scale choose the scale."
+                )
+    return found
+
+
+def _options(spec: Spec) -> set[str]:
+    """Names of the options that a spec gives, those of specs inside it too."""
+    inner = (value for value in spec.options.values() if isinstance(value, Spec))
+    return {*spec.options}.union(*map(_options, inner))

@@ -1,4 +1,4 @@
-"""From the trials of a sweep to paired differences between two encodings at one length."""
+"""From the trials of a sweep to paired differences between encodings at one length."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from milepost.errors import DataError
+from milepost.errors import DataError, OptionError
 from milepost.statistics import (
     LEVEL,
     PairedDifference,
     SequentialTest,
     apply_holm,
-    apply_selection,
+    find_holm_levels,
     measure_detectable,
     measure_difference,
     measure_equivalence,
+    measure_interval,
 )
 
 Trial = Mapping[str, Any]
@@ -25,32 +26,144 @@ MIN_SEEDS = 3  # fewer name no winner
 
 
 @dataclass(frozen=True)
+class Criterion:
+    """What a comparison is decided by.
+
+    Args:
+        metric: the entry of a trial's ``metrics`` that is compared.
+        title: what sentences call it; by default the entry, with spaces for underscores.
+        higher_is_better: direction of the metric.
+        bounded: whether the metric lies between 0 and 1, as accuracies do.
+        margin: of practical equivalence: an absolute difference for a bounded metric, otherwise a share of the
+            baseline's mean.
+        sequential: the looks, planned beforehand, of a sweep that stops when it is decided.
+
+    Raises:
+        OptionError: MP105, when the margin is negative or not finite.
+    """
+
+    metric: str = "loss"
+    title: str = ""
+    higher_is_better: bool = False
+    bounded: bool = False
+    margin: float = 0.01
+    sequential: SequentialTest | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.margin) and self.margin >= 0):
+            raise OptionError("the margin must be at least 0", got=str(self.margin), fix="pass 0.01 for 1 %")
+        if not self.title:
+            object.__setattr__(self, "title", self.metric.replace("_", " "))
+
+    def margin_at(self, mean: float) -> float:
+        """The margin in the metric's unit; NaN where there is no mean.
+
+        >>> Criterion("loss").margin_at(2.0), Criterion("accuracy", bounded=True).margin_at(0.001)
+        (0.02, 0.01)
+        """
+        if math.isnan(mean):
+            return math.nan
+        return self.margin if self.bounded else self.margin * abs(mean)
+
+    def cost(self, value: float) -> float:
+        """The value with its sign changed where needed, so that lower is better."""
+        return -value if self.higher_is_better else value
+
+
+@dataclass(frozen=True)
 class Pair:
-    """One encoding against another over the seeds that finished in both; NaN where seeds are too few."""
+    """One encoding compared with another, ``encoding`` minus ``baseline``; NaN where seeds are too few.
+
+    Args:
+        difference: over the seeds that finished in both; its interval is not adjusted.
+        equivalence: p of "the difference reaches the margin".
+        margin: in the metric's unit.
+        higher_is_better: direction of the metric.
+        unconverged: those of the two that have a trial which did not converge, or diverged.
+        undefined: whether one of the two has no answer at this length.
+        family: the tests that this one was corrected for, in words; None where nothing was tested.
+        p_adjusted: by Holm's method over that family.
+        low_adjusted, high_adjusted: the interval at the level at which the pair was tested.
+        flips: settings at which the verdict would be another one, a sentence each.
+    """
 
     encoding: str
     baseline: str
     difference: PairedDifference
     equivalence: float
-    converged: bool
+    margin: float
     higher_is_better: bool = False
+    unconverged: tuple[str, ...] = ()
+    undefined: bool = False
+    family: str | None = None
+    p_adjusted: float = math.nan
+    low_adjusted: float = math.nan
+    high_adjusted: float = math.nan
+    flips: tuple[str, ...] = ()
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is a test of a difference, with enough seeds to count."""
+        return self.difference.n >= MIN_SEEDS and not math.isnan(self.difference.p)
 
     @property
     def detectable(self) -> float:
         """Smallest difference that this many seeds find with 80 % power."""
         return measure_detectable(self.difference.sd, self.difference.n)
 
-    def decide(self, p_adjusted: float) -> str:
-        """Name the verdict; the table is in ``build_comparisons``."""
-        if self.difference.n < MIN_SEEDS:
-            return "too_few_seeds"
-        if not self.converged:
+    @property
+    def verdict(self) -> str:
+        """The verdict; the table is in ``build_comparisons``."""
+        return "not_robust" if self.flips else self.plain_verdict
+
+    @property
+    def plain_verdict(self) -> str:
+        """The verdict at the chosen settings, whatever other settings say."""
+        found = self.difference
+        if self.undefined:
+            return "undefined"
+        if self.unconverged:
             return "not_converged"
+        if found.n < MIN_SEEDS:
+            return "too_few_seeds"
+        side = "better" if (found.mean > 0) == self.higher_is_better else "worse"
+        if found.constant:
+            return "equivalent" if abs(found.mean) < self.margin else f"constant_{side}"
         if self.equivalence < LEVEL:  # false for NaN, as below
             return "equivalent"
-        if p_adjusted < LEVEL:
-            return "better" if (self.difference.mean > 0) == self.higher_is_better else "worse"
-        return "undecided"
+        return side if self.p_adjusted < LEVEL else "undecided"
+
+    def turned(self) -> Pair:
+        """The same comparison seen from the other side."""
+        d = self.difference
+        return replace(
+            self,
+            encoding=self.baseline,
+            baseline=self.encoding,
+            difference=replace(d, mean=0.0 - d.mean, low=0.0 - d.high, high=0.0 - d.low),  # no minus zero
+            low_adjusted=0.0 - self.high_adjusted,
+            high_adjusted=0.0 - self.low_adjusted,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """The numbers as documents hold them; None stands for what cannot be computed."""
+        found = self.difference
+        numbers: dict[str, Any] = {
+            "n_seeds": found.n,
+            "difference": or_none(found.mean),
+            "low": or_none(found.low),
+            "high": or_none(found.high),
+            "low_adjusted": or_none(self.low_adjusted),
+            "high_adjusted": or_none(self.high_adjusted),
+            "family": self.family,
+            "p": or_none(found.p),
+            "p_adjusted": or_none(self.p_adjusted),
+            "margin": or_none(self.margin),
+            "detectable": or_none(self.detectable),
+            "verdict": self.verdict,
+            "unconverged": list(self.unconverged),
+        }
+        return numbers | ({"flips": list(self.flips)} if self.flips else {})
 
 
 @dataclass(frozen=True)
@@ -59,20 +172,20 @@ class Scores:
 
     Args:
         length: the evaluation length, in positions.
+        criterion: what is compared.
         values: encoding to seed to the metric's value, of finished trials with a finite one; every encoding of
             the sweep is a key.
         unanswered: encodings whose finished trials have no answer at this length.
-        unconverged: encodings and seeds of finished trials that are flagged as not converged.
-        higher_is_better: of the metric.
-        sequential: the looks planned, where the number of seeds depends on the results.
+        unconverged: encodings and seeds of finished trials that did not converge.
+        diverged: encodings and seeds of trials that diverged.
     """
 
     length: int
+    criterion: Criterion
     values: dict[str, dict[int, float]]
     unanswered: frozenset[str]
     unconverged: frozenset[tuple[str, int]]
-    higher_is_better: bool = False
-    sequential: SequentialTest | None = None
+    diverged: frozenset[tuple[str, int]]
 
     def mean(self, encoding: str) -> float:
         """Mean over the seeds that answered; NaN where none did."""
@@ -80,13 +193,21 @@ class Scores:
         return math.fsum(values) / len(values) if values else math.nan
 
     def cost(self, encoding: str) -> float:
-        """The mean, turned so that the lower is the better."""
-        return -self.mean(encoding) if self.higher_is_better else self.mean(encoding)
+        """The mean with its sign changed where needed, so that lower is better."""
+        return self.criterion.cost(self.mean(encoding))
+
+    def lost(self, encoding: str) -> list[int]:
+        """Seeds of an encoding that diverged: what is left of it is a selection."""
+        return sorted(seed for name, seed in self.diverged if name == encoding)
+
+    def failing(self, encoding: str, seeds: Sequence[int] | None = None) -> bool:
+        """Whether an encoding diverged in any seed, or did not converge in one of ``seeds``, by default all."""
+        chosen = self.values[encoding] if seeds is None else seeds
+        return bool(self.lost(encoding)) or any((encoding, seed) in self.unconverged for seed in chosen)
 
     def judged(self, encoding: str) -> bool:
-        """Whether the encoding alone brings what a verdict needs: enough seeds, all converged."""
-        seeds = self.values[encoding]
-        return len(seeds) >= MIN_SEEDS and not any((encoding, seed) in self.unconverged for seed in seeds)
+        """Whether the encoding brings what a verdict needs: enough seeds, all converged."""
+        return len(self.values[encoding]) >= MIN_SEEDS and not self.failing(encoding)
 
     def ranked(self) -> list[str]:
         """Encodings that answer, best first; those that can carry no verdict come last."""
@@ -94,59 +215,61 @@ class Scores:
         return sorted(answering, key=lambda name: (not self.judged(name), self.cost(name), name))
 
     def pair(self, encoding: str, baseline: str, margin: float) -> Pair:
-        """Measure ``encoding`` minus ``baseline`` over their common seeds."""
+        """Measure ``encoding`` minus ``baseline`` over their common seeds; nothing is adjusted yet."""
+        claimed = 0.0 if math.isnan(margin) else margin  # 0 claims no equivalence
         ours, theirs = self.values[encoding], self.values[baseline]
         seeds = sorted(ours.keys() & theirs.keys())
         differences = [ours[seed] - theirs[seed] for seed in seeds]
-        if self.sequential is None:
+        if self.criterion.sequential is None:
             difference = measure_difference(differences)
-            equivalence = measure_equivalence(difference, margin)
+            equivalence = measure_equivalence(difference, claimed)
         else:
-            found = self.sequential.measure(differences, margin)
+            found = self.criterion.sequential.measure(differences, claimed)
             difference, equivalence = found.difference, found.equivalence
-        converged = not any(
-            (name, seed) in self.unconverged for name in (encoding, baseline) for seed in seeds
+        return Pair(
+            encoding,
+            baseline,
+            difference,
+            equivalence,
+            margin,
+            self.criterion.higher_is_better,
+            unconverged=tuple(name for name in (encoding, baseline) if self.failing(name, seeds)),
+            undefined=bool({encoding, baseline} & self.unanswered),
         )
-        return Pair(encoding, baseline, difference, equivalence, converged, self.higher_is_better)
 
-    def decide(
-        self, names: Sequence[str], baseline: str, margin: float, *, picked: bool
-    ) -> list[tuple[Pair, float, str]]:
-        """Hold ``names`` against one encoding: each pair, its adjusted p, its verdict.
-
-        ``picked`` says that the one was picked as the best after looking. Equivalence is corrected only where
-        the number of seeds depends on it.
-        """
-        correct = apply_selection if picked else apply_holm
-        pairs = [self.pair(name, baseline, margin) for name in names]
-        adjusted = correct([pair.difference.p for pair in pairs]).tolist()
-        if self.sequential is not None:
-            equivalences = correct([pair.equivalence for pair in pairs]).tolist()
-            pairs = [replace(pair, equivalence=p) for pair, p in zip(pairs, equivalences, strict=True)]
-        return [(pair, p, pair.decide(p)) for pair, p in zip(pairs, adjusted, strict=True)]
-
-    def margin(self, encoding: str, share: float) -> float:
+    def margin(self, encoding: str) -> float:
         """The margin of equivalence in the metric's unit; NaN where the encoding has no answer."""
-        return margin_of(self.mean(encoding), share)
+        return self.criterion.margin_at(self.mean(encoding))
 
-    def describe(
-        self, pair: Pair, metric: str, *, p_adjusted: float, margin: float, verdict: str
-    ) -> dict[str, Any]:
-        """The numbers of a pair as documents hold them; None stands for what cannot be computed."""
-        return {
-            "metric": metric,
-            "better": "higher" if self.higher_is_better else "lower",
-            "length": self.length,
-            "n_seeds": pair.difference.n,
-            "difference": or_none(pair.difference.mean),
-            "low": or_none(pair.difference.low),
-            "high": or_none(pair.difference.high),
-            "p": or_none(pair.difference.p),
-            "p_adjusted": or_none(p_adjusted),
-            "margin": or_none(margin),
-            "detectable": or_none(pair.detectable),
-            "verdict": verdict,
-        }
+
+def adjust(pairs: Sequence[Pair], criterion: Criterion, what: str) -> list[Pair]:
+    """Correct pairs that are tested together by Holm's step-down method.
+
+    Args:
+        pairs: the family; those without a test are no members of it and stay as they are.
+        criterion: with ``sequential``, equivalence is corrected too, because the number of seeds depends on it.
+        what: names the family, after the number of its tests: ``pairs of 3 encodings at length 32``.
+    """
+    members = [pair for pair in pairs if pair.tested]
+    p_values = [pair.difference.p for pair in members]
+    levels, adjusted = find_holm_levels(p_values).tolist(), apply_holm(p_values).tolist()
+    equivalences = [pair.equivalence for pair in members]
+    measure = measure_interval
+    if criterion.sequential is not None:
+        equivalences = apply_holm(equivalences).tolist()
+        measure = criterion.sequential.measure_interval
+    done = {}
+    for pair, level, p, equivalence in zip(members, levels, adjusted, equivalences, strict=True):
+        low, high = measure(pair.difference, level)
+        done[pair.encoding, pair.baseline] = replace(
+            pair,
+            equivalence=equivalence,
+            family=f"{len(members)} {what}",
+            p_adjusted=p,
+            low_adjusted=low,
+            high_adjusted=high,
+        )
+    return [done.get((pair.encoding, pair.baseline), pair) for pair in pairs]
 
 
 def or_none(value: float) -> float | None:
@@ -154,18 +277,7 @@ def or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def margin_of(mean: float, share: float) -> float:
-    """A share of a mean in size; of 1 where that is 0, as an accuracy may be."""
-    return share * (abs(mean) or 1.0)
-
-
-def read_scores(
-    trials: Sequence[Trial],
-    length: int,
-    metric: str,
-    higher_is_better: bool = False,
-    sequential: SequentialTest | None = None,
-) -> Scores:
+def read_scores(trials: Sequence[Trial], length: int, criterion: Criterion) -> Scores:
     """Sort the trials of a sweep by encoding and seed.
 
     Raises:
@@ -173,7 +285,7 @@ def read_scores(
     """
     values: dict[str, dict[int, float]] = {name: {} for name in sorted({t["encoding"] for t in trials})}
     answers: dict[str, set[bool]] = {name: set() for name in values}
-    unconverged, seen = set(), set()
+    unconverged, diverged, seen = set(), set(), set()
     for trial in trials:
         key = trial["encoding"], trial["seed"]
         if key in seen:
@@ -183,16 +295,18 @@ def read_scores(
                 fix="pass each encoding and seed once",
             )
         seen.add(key)
+        if trial["status"] == "diverged":
+            diverged.add(key)
         metrics = trial.get("metrics") or {}
         if trial["status"] != "done" or str(length) not in metrics:
             continue
         scored = metrics[str(length)]
         answers[key[0]].add(scored is not None)
-        value = None if scored is None else scored.get(metric)
+        value = None if scored is None else scored.get(criterion.metric)
         if value is None or not math.isfinite(value):
             continue
         values[key[0]][key[1]] = float(value)
         if trial.get("converged") is False:
             unconverged.add(key)
     unanswered = frozenset(name for name, kinds in answers.items() if kinds == {False})
-    return Scores(length, values, unanswered, frozenset(unconverged), higher_is_better, sequential)
+    return Scores(length, criterion, values, unanswered, frozenset(unconverged), frozenset(diverged))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from milepost.comparison.design import Design, Trial, read_encodings
+from milepost.comparison.pairing import Criterion
 from milepost.comparison.settings import Grid, Setting
 from milepost.errors import OptionError
 from milepost.statistics import SequentialTest
@@ -45,7 +46,8 @@ class Sweep:
         tuning_seeds: the seeds of which every setting of the grid is trained.
         lengths: evaluation lengths, rising.
         baseline: the encoding that the others are held against.
-        margin: difference that does not matter, as a share of the baseline's value.
+        margin: difference that does not matter: absolute for a metric between 0 and 1, else a share of the baseline's
+            value.
         metric: what decides.
         purpose: what the user needs.
         grid: learning rates and scales that are tried.
@@ -67,6 +69,14 @@ class Sweep:
     scalable: frozenset[str] = frozenset()
     chosen: Mapping[str, Setting] = field(default_factory=dict)
     sequential: SequentialTest | None = None
+
+    @property
+    def criterion(self) -> Criterion:
+        """What decides, as comparisons need it."""
+        metric = self.metric
+        return Criterion(
+            metric.name, metric.title, metric.higher_is_better, metric.bounded, self.margin, self.sequential
+        )
 
     @property
     def deciding_length(self) -> int:

@@ -9,13 +9,17 @@ from typing import Any
 from milepost.comparison.advice import advise
 from milepost.comparison.command import build_command
 from milepost.comparison.design import SCALE_RULE, Trial
+from milepost.comparison.family import build_family
 from milepost.comparison.folder import RunFolder
+from milepost.comparison.pairing import Pair
 from milepost.comparison.request import Sweep
-from milepost.comparison.settings import Setting, find_flips
+from milepost.comparison.settings import Setting, find_flips, find_plausible
 from milepost.comparison.verdict import build_comparisons, build_degradations
-from milepost.tasks import Task
+from milepost.tasks import Floor, Task
 
 SCHEMA_VERSION = 1
+
+_ERRORS = 3.0  # standard errors of a floor that chance explains
 Values = Mapping[int, float]
 
 
@@ -36,42 +40,36 @@ def build_result(
         environment: what the result says of the environment.
     """
     records = {trial: folder.read_record(trial) for trial in sweep.trials}
-    rows = [_row(sweep, folder, trial, records[trial], failures.get(trial)) for trial in sweep.trials]
-    metric, higher = sweep.metric.name, sweep.metric.higher_is_better
-    comparisons = build_comparisons(
-        rows,
-        baseline=sweep.baseline,
-        lengths=sweep.lengths,
-        metric=metric,
-        margin=sweep.margin,
-        higher_is_better=higher,
-        sequential=sweep.sequential,
-    )
-    grids = _read_grids(sweep, folder)
-    for comparison in comparisons:
-        values = grids.get(comparison["length"], {})
-        flips = find_flips(comparison, values, sweep.chosen, higher_is_better=higher) if values else []
-        if flips:
-            comparison |= {"verdict": "not_robust", "flips": flips}
-    degradations = build_degradations(
-        rows,
-        sweep.lengths,
-        sweep.design.train_length,
-        metric=metric,
-        margin=sweep.margin,
-        higher_is_better=higher,
-    )
+    floors = {length: task.floor_score(length) for length in sweep.lengths}
+    floor = floors[sweep.design.train_length]
+    rows = [_row(sweep, folder, trial, records[trial], failures.get(trial), floor) for trial in sweep.trials]
+    grids = _read_grids(sweep, folder, floor)
+
+    def flips(pair: Pair, length: int) -> list[str]:
+        return find_flips(pair, grids[length], sweep.chosen) if grids else []
+
+    families = {
+        length: build_family(rows, length, sweep.baseline, sweep.criterion, flips) for length in sweep.lengths
+    }
+    degradations = build_degradations(rows, sweep.lengths, sweep.design.train_length, sweep.criterion)
+    scales = {trial.encoding: record["scales"] for trial, record in records.items() if record}
     return {
         "schema_version": SCHEMA_VERSION,
-        "spec": _spec(sweep, records, task),
+        "spec": _spec(sweep, scales, floors, task),
         "environment": environment,
         "notes": task.notes(sweep.design.train_length, sweep.lengths),
         "trials": rows,
         "tuning": _tuning(sweep, folder, failures),
-        "comparisons": comparisons,
+        "comparisons": build_comparisons(families.values()),
         "degradations": degradations,
         "recommendation": advise(
-            sweep, rows, comparisons, degradations, grids.get(sweep.deciding_length, {}), task
+            sweep,
+            rows,
+            families[sweep.deciding_length],
+            degradations,
+            task,
+            floor=floors[sweep.deciding_length].score,
+            scales=scales,
         ),
         "pictures": _pictures(records),
     }
@@ -96,18 +94,50 @@ def read_values(
     return found
 
 
-def _read_grids(sweep: Sweep, folder: RunFolder) -> dict[int, dict[tuple[str, Setting], Values]]:
-    """The deciding metric by length, by encoding and setting; empty where nothing was tuned."""
+def _read_grids(
+    sweep: Sweep, folder: RunFolder, floor: Floor
+) -> dict[int, dict[tuple[str, Setting], Values]]:
+    """The deciding metric by length, by encoding and setting, of the settings that can question a verdict.
+
+    Those are the settings that the validation part cannot tell from the chosen one, and at which every trial converged.
+    Empty where nothing was tuned.
+    """
     if not sweep.grid.tuned:
         return {}
+    trained = sweep.design.train_length
+    counting = []
+    for name in sweep.encodings:
+        held = {
+            setting: read_values(sweep, folder, name, setting, trained, "validation")
+            for setting in sweep.settings(name)
+        }
+        plausible = find_plausible(held, sweep.setting(name), higher_is_better=sweep.metric.higher_is_better)
+        for setting in sweep.settings(name):
+            trials = [sweep.trial(name, setting, seed) for seed in sweep.tuning_seeds]
+            if setting in plausible and all(_has_learned(sweep, folder, trial, floor) for trial in trials):
+                counting.append((name, setting))
     return {
         length: {
-            (name, setting): read_values(sweep, folder, name, setting, length)
-            for name in sweep.encodings
-            for setting in sweep.settings(name)
+            (name, setting): read_values(sweep, folder, name, setting, length) for name, setting in counting
         }
         for length in sweep.lengths
     }
+
+
+def _has_learned(sweep: Sweep, folder: RunFolder, trial: Trial, floor: Floor) -> bool:
+    """Whether a trial converged, and scores better than an answer that ignores the input."""
+    record = folder.read_record(trial)
+    if record is None or record["status"] != "done" or record["converged"] is False:
+        return False
+    measured = folder.read_measured(trial, sweep.design.train_length)
+    return measured is not None and not _is_at_floor(sweep, measured.metrics[sweep.metric.name], floor)
+
+
+def _is_at_floor(sweep: Sweep, value: float, floor: Floor) -> bool:
+    """Whether a score is not better than the floor, by more than the margin and three standard errors."""
+    criterion = sweep.criterion
+    lead = criterion.cost(floor.score) - criterion.cost(value)
+    return lead <= max(criterion.margin_at(floor.score), _ERRORS * floor.error)
 
 
 def _tuning(sweep: Sweep, folder: RunFolder, failures: dict[Trial, str]) -> dict[str, Any] | None:
@@ -145,7 +175,12 @@ def _tuning(sweep: Sweep, folder: RunFolder, failures: dict[Trial, str]) -> dict
 
 
 def _row(
-    sweep: Sweep, folder: RunFolder, trial: Trial, record: dict[str, Any] | None, failure: str | None
+    sweep: Sweep,
+    folder: RunFolder,
+    trial: Trial,
+    record: dict[str, Any] | None,
+    failure: str | None,
+    floor: Floor,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "encoding": trial.encoding,
@@ -160,6 +195,7 @@ def _row(
         "position_parameters": None,
         "batch_hash": None,
         "converged": None,
+        "at_floor": None,
         "measured": {},
     }
     if failure is not None:
@@ -173,13 +209,19 @@ def _row(
         if measured is not None:
             row["loss_by_position"] = measured.curve or row["loss_by_position"]  # lengths rise: the longest
             row["breakdown"][str(length)] = measured.breakdown
+    scored = row["metrics"].get(str(sweep.design.train_length))
+    if row["status"] == "done" and scored is not None:
+        row["at_floor"] = _is_at_floor(sweep, scored[sweep.metric.name], floor)
+        if row["at_floor"]:
+            row["converged"] = False  # nothing was learned, however still the loss stands
     return row
 
 
-def _spec(sweep: Sweep, records: dict[Trial, dict[str, Any] | None], task: Task) -> dict[str, Any]:
+def _spec(
+    sweep: Sweep, scales: dict[str, dict[str, float]], floors: dict[int, Floor], task: Task
+) -> dict[str, Any]:
     spec = sweep.design.identity()
     del spec["data_sha256"]
-    scales = {trial.encoding: record["scales"] for trial, record in records.items() if record}
     return spec | {
         "steps": spec["training"].pop("steps"),
         "batch": spec["training"].pop("batch"),
@@ -196,6 +238,7 @@ def _spec(sweep: Sweep, records: dict[Trial, dict[str, Any] | None], task: Task)
         "deciding_length": sweep.deciding_length,
         "seeds": list(sweep.seeds),
         "margin": sweep.margin,
+        "floors": {str(length): floor.score for length, floor in floors.items()},
         "need_length": sweep.purpose.need_length,
         "max_parameters": sweep.purpose.max_parameters,
         "looks": list(sweep.sequential.looks) if sweep.sequential else None,

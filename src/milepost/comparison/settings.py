@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from milepost.comparison.design import Trial
+from milepost.comparison.pairing import MIN_SEEDS, Pair
 from milepost.errors import OptionError
 from milepost.statistics import measure_difference
 
@@ -104,12 +104,36 @@ def choose_setting(values: Mapping[Setting, Values], *, higher_is_better: bool) 
     return min(whole, key=lambda setting: sign * whole[setting])
 
 
+def find_plausible(
+    values: Mapping[Setting, Values], chosen: Setting, *, higher_is_better: bool
+) -> frozenset[Setting]:
+    """The settings that the validation part cannot tell from the chosen one.
+
+    Left out are settings whose plain 95 % interval lies wholly on the worse side of the chosen one, those that are
+    worse by the same amount at every seed, and those that lost a seed which the chosen one has.
+
+    Args:
+        values: the deciding metric on the validation part, by setting and by seed.
+        chosen: the setting that was chosen.
+        higher_is_better: direction of the metric.
+
+    >>> values = {Setting(1.0): {0: 2.29, 1: 2.30, 2: 2.28}, Setting(2.0): {0: 2.29, 1: 2.31, 2: 2.28},
+    ...           Setting(9.0): {0: 2.65, 1: 2.66, 2: 2.63}}
+    >>> sorted(s.lr for s in find_plausible(values, Setting(1.0), higher_is_better=False))
+    [1.0, 2.0]
+    """
+    own, sign = values[chosen], -1.0 if higher_is_better else 1.0
+    plausible = {chosen}
+    for setting, found in values.items():
+        if found.keys() >= own.keys():
+            gap = measure_difference([sign * (found[seed] - own[seed]) for seed in sorted(own)])
+            if not (gap.low > 0 or (gap.constant and gap.n >= MIN_SEEDS and gap.mean > 0)):
+                plausible.add(setting)
+    return frozenset(plausible)
+
+
 def find_flips(
-    comparison: Mapping[str, Any],
-    values: Mapping[tuple[str, Setting], Values],
-    chosen: Mapping[str, Setting],
-    *,
-    higher_is_better: bool,
+    pair: Pair, values: Mapping[tuple[str, Setting], Values], chosen: Mapping[str, Setting]
 ) -> list[str]:
     """Settings within the grid at which a verdict would be another one.
 
@@ -119,40 +143,29 @@ def find_flips(
     margin.
 
     Args:
-        comparison: one of ``build_comparisons``.
-        values: the metric at the comparison's length, by encoding and setting, by seed.
+        pair: two encodings at the chosen settings.
+        values: the metric at the pair's length, by encoding and setting, by seed; only of settings that count,
+            see ``find_plausible``.
         chosen: the setting of each encoding that the comparison was made at.
-        higher_is_better: direction of the metric.
 
     Returns:
         A sentence for each setting that flips it.
-
-    >>> values = {("a", Setting(1.0)): {0: 1.0, 1: 1.1, 2: 1.0}, ("b", Setting(1.0)): {0: 2.0, 1: 2.0, 2: 2.1},
-    ...           ("a", Setting(2.0)): {0: 3.0, 1: 3.1, 2: 3.0}, ("b", Setting(2.0)): {0: 2.0, 1: 2.0, 2: 2.1}}
-    >>> here = {"encoding": "a", "baseline": "b", "verdict": "better", "margin": 0.02}
-    >>> find_flips(here, values, {"a": Setting(1.0), "b": Setting(1.0)}, higher_is_better=False)
-    ['at lr 2, a is worse than b (difference 0.752 to 1.25)']
     """
-    first, second, verdict = comparison["encoding"], comparison["baseline"], comparison["verdict"]
+    first, second, verdict = pair.encoding, pair.baseline, pair.plain_verdict.removeprefix("constant_")
     if verdict not in ("better", "worse", "equivalent"):
         return []
     flips = []
     for where, mine, theirs in _cells(first, second, values, chosen):
         seeds = sorted(values[first, mine].keys() & values[second, theirs].keys())
-        if len(seeds) < 3:
+        if len(seeds) < MIN_SEEDS:
             continue
         gap = measure_difference([values[first, mine][seed] - values[second, theirs][seed] for seed in seeds])
-        bar = comparison["margin"] or 0.0 if verdict == "equivalent" else 0.0
-        side = 1 if gap.low > bar else -1 if gap.high < -bar else 0
-        there = {
-            0: "",
-            1: "better" if higher_is_better else "worse",
-            -1: "worse" if higher_is_better else "better",
-        }
-        if there[side] and there[side] != verdict:
-            flips.append(
-                f"{where}, {first} is {there[side]} than {second} (difference {gap.low:.3g} to {gap.high:.3g})"
-            )
+        low, high = (gap.mean, gap.mean) if gap.constant else (gap.low, gap.high)
+        bar = pair.margin if verdict == "equivalent" else 0.0
+        side = 1 if low > bar else -1 if high < -bar else 0
+        there = "better" if (side > 0) == pair.higher_is_better else "worse"
+        if side and there != verdict:
+            flips.append(f"{where}, {first} is {there} than {second} (difference {low:.3g} to {high:.3g})")
     return flips
 
 

@@ -95,7 +95,8 @@ def compare(
         max_parameters: most parameters that an encoding may add to be recommended.
         until: ``decided`` adds seeds until every encoding's verdict at the deciding length is shown.
         max_seeds: most seeds that ``until`` adds up to.
-        margin: difference that does not matter, as a share of the baseline's value.
+        margin: difference that does not matter: absolute for a metric between 0 and 1 such as accuracy, otherwise
+            a share of the baseline's value.
         workers: processes at once, each with one thread; the number of processors by default.
         device: a torch device.
         scale: many seeds at once, a Ray cluster, or many processes for one trial.
@@ -133,7 +134,9 @@ def compare(
     if sequential is not None and len(wanted_seeds) < sequential.looks[0]:
         wanted_seeds = read_seeds(sequential.looks[0])
     if not 0 <= margin < 1:
-        raise OptionError("the margin is a share of the value", got=str(margin), fix="0.01 is one per cent")
+        raise OptionError(
+            "the margin must be at least 0 and below 1", got=str(margin), fix="0.01 is one per cent"
+        )
     if workers is not None and workers < 1:
         raise OptionError("at least one worker is needed", got=str(workers), fix="--workers 1 or more")
     size = read_model(model or Model())

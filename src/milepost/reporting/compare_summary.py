@@ -11,14 +11,16 @@ from milepost.reporting.summary import clean, mean
 
 # verdict -> mark, mark where only ASCII can be shown, word, meaning
 VERDICTS: Mapping[str, tuple[str, str, str, str]] = {
-    "better": ("✓", "+", "better", "shown to be on the better side of the baseline (adjusted p below 0.05), and not equivalent"),
-    "worse": ("✗", "x", "worse", "shown to be on the worse side of the baseline (adjusted p below 0.05), and not equivalent"),
-    "equivalent": ("≈", "=", "equivalent", "shown to lie inside the margin, so too small to matter"),
-    "undecided": ("?", "?", "undecided", "no difference shown; a smaller one than detectable may exist"),
+    "better": ("✓", "+", "better", "significantly better than the baseline (adjusted p below 0.05), and not equivalent"),
+    "worse": ("✗", "x", "worse", "significantly worse than the baseline (adjusted p below 0.05), and not equivalent"),
+    "constant_better": ("▲", "^", "better, constant", "better than the baseline by the same amount at every seed, so there is no spread to test; it rests on the resolution of the metric"),
+    "constant_worse": ("▼", "v", "worse, constant", "worse than the baseline by the same amount at every seed, so there is no spread to test; it rests on the resolution of the metric"),
+    "equivalent": ("≈", "=", "equivalent", "the difference lies inside the margin, so it is too small to matter"),
+    "undecided": ("?", "?", "undecided", "no significant difference; one smaller than detectable may exist"),
     "undefined": ("–", "-", "no answer", "the encoding has no answer at this length"),
     "too_few_seeds": ("…", ".", "too few seeds", "fewer than three seeds name no winner"),
-    "not_converged": ("!", "!", "not converged", "a trial was still improving at its end, or knows no more than frequencies, so no verdict"),
-    "not_robust": ("~", "~", "not robust", "the verdict flips within the settings tried"),
+    "not_converged": ("!", "!", "not converged", "a trial diverged, was still improving at its end, or does no better than an answer that ignores the input, so there is no verdict"),
+    "not_robust": ("~", "~", "not robust", "another setting that was tried gives another verdict"),
 }  # fmt: skip
 _LOSS = {"name": "loss", "title": "loss", "unit": "nats per token", "higher_is_better": False}
 
@@ -146,20 +148,61 @@ class CompareSummary:
             None,
         )
 
+    def verdict(self, encoding: str, length: int) -> str | None:
+        """The verdict that the cell of ``encoding`` shows; ``None`` for the baseline and for encodings against one
+        that did not converge: that mark stands in the cell of the encoding that it is about.
+        """
+        if self.undefined(encoding, length):
+            return "undefined"
+        found = self.comparison(encoding, length)
+        if found is None:
+            here = (c for c in self.document["comparisons"] if c["length"] == length)
+            failing = any(encoding in c.get("unconverged", ()) for c in here)
+            return "not_converged" if failing else None
+        if found["verdict"] == "not_converged" and encoding not in found.get("unconverged", [encoding]):
+            return None
+        return str(found["verdict"])
+
+    def floor(self, length: int) -> float | None:
+        """What the best answer that ignores the input scores at ``length``; ``None`` where it is not known."""
+        floor: float | None = (self.spec.get("floors") or {}).get(str(length))
+        return floor
+
+    @property
+    def margin(self) -> str:
+        """The margin of equivalence in words."""
+        margin, metric = self.spec["margin"], self.metric
+        share = f"{margin:g}" if metric.get("bounded") else f"{100 * margin:g} %"
+        return f"{share} of the {metric['title']}"
+
+    def settings(self) -> list[str]:
+        """What was tuned, and the value chosen for each encoding."""
+        tuning = self.document.get("tuning")
+        if not tuning:
+            return []
+        chosen = []
+        for name, setting in tuning["chosen"].items():
+            tried = {t["scale"] for t in tuning["trials"] if t["encoding"] == name}
+            parts = [f"learning rate {setting['lr']:g}"] if len(tuning["lrs"]) > 1 else []
+            parts += [f"initial scale × {setting['scale']:g}"] if len(tried) > 1 else []
+            if parts:
+                chosen.append(f"{name}: {', '.join(parts)}")
+        return chosen
+
     def degradation(self, encoding: str, length: int) -> dict[str, Any] | None:
         """How ``encoding`` does at ``length`` against itself at the trained length."""
         rows = self.document["degradations"]
         return next((r for r in rows if r["encoding"] == encoding and r["length"] == length), None)
 
     def baseline_at(self, length: int) -> str:
-        """What the others are held against at ``length``: not the baseline where that has no answer."""
+        """What the others are compared with at ``length``: not the baseline where that has no answer."""
         return next(
             (c["baseline"] for c in self.document["comparisons"] if c["length"] == length),
             self.spec["baseline"],
         )
 
     def flips(self) -> list[str]:
-        """Sentences on each verdict that hangs on the settings tried."""
+        """Sentences on each verdict that depends on the settings that were tried."""
         return [
             f"At length {c['length']}: {flip}."
             for c in self.document["comparisons"]

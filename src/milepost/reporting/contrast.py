@@ -1,25 +1,23 @@
-"""Two runs against each other: what differs in their designs, and what it does to each encoding."""
+"""Two runs compared: what differs in their designs, and what it does to each encoding."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from milepost.comparison.pairing import Scores, read_scores
+from milepost.comparison.pairing import Criterion, Scores, adjust, read_scores
 from milepost.reporting.compare_summary import CompareSummary
-from milepost.statistics import apply_holm
 
 # what of a spec makes its design; the rest says what was asked of it
 _DESIGN = ("task", "data", "train_length", "steps", "batch", "evaluate", "options", "model", "training")
 
 
 def contrast_runs(first: Mapping[str, Any], second: Mapping[str, Any], *, together: bool) -> dict[str, Any]:
-    """Hold the second run against the first, encoding by encoding, where that says something.
+    """Compare the second run with the first, encoding by encoding, where that is meaningful.
 
-    It does where both were measured alike and their designs differ in one thing at most: then a difference is due
-    to that thing. Seeds are paired, p is adjusted by Holm's method over the encodings at one length, and verdicts
-    follow the table of ``build_comparisons``.
+    It is where both were measured alike and their designs differ in one thing at most: then a difference is due
+    to that thing. Seeds are paired, intervals and p are adjusted by Holm's method over the encodings at one length,
+    and verdicts follow the table of ``build_comparisons``.
 
     Args:
         first: a run: ``name`` and ``result``.
@@ -91,38 +89,34 @@ def _compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[dict[str,
         for trial in summary.trials
         if trial["encoding"] in names
     ]
-    rows = []
+    metric, rows = found.metric, []
+    criterion = Criterion(
+        metric["name"],
+        metric["title"],
+        metric["higher_is_better"],
+        metric.get("bounded", False),
+        found.spec["margin"],
+    )
     for length in sorted(set(found.lengths) & set(there.lengths)):
-        metric = found.metric
-        scores = read_scores(trials, length, metric["name"], metric["higher_is_better"])
-        rows += _compare_at(scores, names, metric["name"], found.spec["margin"])
+        rows += _compare_at(read_scores(trials, length, criterion), names)
     return rows
 
 
-def _compare_at(scores: Scores, names: list[str], metric: str, share: float) -> list[dict[str, Any]]:
-    margins = {name: scores.margin(_label(0, name), share) for name in names}
-    known = {name: 0.0 if math.isnan(margin) else margin for name, margin in margins.items()}
-    pairs = {name: scores.pair(_label(1, name), _label(0, name), known[name]) for name in names}
-    adjusted = dict(
-        zip(names, apply_holm([pair.difference.p for pair in pairs.values()]).tolist(), strict=True)
-    )
+def _compare_at(scores: Scores, names: list[str]) -> list[dict[str, Any]]:
+    pairs = [scores.pair(_label(1, name), _label(0, name), scores.margin(_label(0, name))) for name in names]
+    several = "encoding" if sum(pair.tested for pair in pairs) == 1 else "encodings"
+    pairs = adjust(pairs, scores.criterion, f"{several} in two runs at length {scores.length}")
+    better = "higher" if scores.criterion.higher_is_better else "lower"
     return [
-        {
-            "encoding": name,
-            **scores.describe(
-                pair,
-                metric,
-                p_adjusted=adjusted[name],
-                margin=margins[name],
-                verdict="undefined" if _unanswered(scores, name) else pair.decide(adjusted[name]),
-            ),
+        {"encoding": name, "metric": scores.criterion.metric, "better": better, "length": scores.length}
+        | pair.describe()
+        | {
+            "unconverged": [
+                ("first", "second")[run] for run in (0, 1) if _label(run, name) in pair.unconverged
+            ]
         }
-        for name, pair in pairs.items()
+        for name, pair in zip(names, pairs, strict=True)
     ]
-
-
-def _unanswered(scores: Scores, name: str) -> bool:
-    return any(_label(run, name) in scores.unanswered for run in (0, 1))
 
 
 def _label(run: int, encoding: str) -> str:

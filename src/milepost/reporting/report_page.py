@@ -55,7 +55,7 @@ def describe_runs(document: Mapping[str, Any]) -> str:
         return f"{count} runs, {alike}."
     first, second = clean(pair["first"]), clean(pair["second"])
     if not pair["comparable"]:
-        return f"{second} and {first} are not held against each other: {pair['reason']}."
+        return f"{second} and {first} are not compared: {pair['reason']}."
     things = [clean(row["name"]).replace(".", " ") for row in pair["differences"]]
     if not things:
         return f"{second} and {first} share one design."

@@ -75,7 +75,7 @@ def _print_pair(pair: Mapping[str, Any], console: Console) -> None:
         cells = (
             str(c["length"]),
             str(c["n_seeds"]),
-            *(signed(c[name]) for name in ("difference", "low", "high")),
+            *(signed(c[name]) for name in ("difference", "low_adjusted", "high_adjusted")),
             p_value(c["p_adjusted"]),
             f"{mark} {word}",
         )
@@ -89,4 +89,4 @@ def _describe_pair(pair: Mapping[str, Any]) -> Iterator[str]:
     for row in pair["environment"]:
         yield f"environment, {row['name']}: {row['first']} and {row['second']}"
     if pair["comparable"]:
-        yield f"{pair['second']} minus {pair['first']}, paired by seed, with 95 % intervals; p is adjusted over encodings"
+        yield f"{pair['second']} minus {pair['first']}, paired by seed; intervals and p are adjusted for the encodings at a length"

@@ -30,7 +30,7 @@ _MEASURED_ON = (
 
 
 def report(folders: str | Path | Sequence[str | Path]) -> dict[str, Any]:
-    """Read one or several run folders of ``compare``, put them side by side, and hold two against each other.
+    """Read one or several run folders of ``compare``, put them side by side, and compare two with each other.
 
     Nothing is trained and nothing is written. Runs of one task that were measured on the same data share a table;
     others have tables of their own. Two runs whose designs differ in one thing at most are compared encoding by

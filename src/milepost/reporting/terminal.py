@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _CELL_WIDTH = 9
-_COLOURS = {"better": "green", "worse": "red"}
+_COLOURS = {"better": "green", "constant_better": "green", "worse": "red", "constant_worse": "red"}
+_FLOOR = "(floor)"
 
 
 def print_compare(result: Mapping[str, Any], console: Console | None = None) -> None:
@@ -50,7 +51,7 @@ def print_compare(result: Mapping[str, Any], console: Console | None = None) -> 
     for title, sentences in (
         ("Because", advice["because"]),
         ("What would change it", advice["would_change"]),
-        ("Verdicts that hang on the setting", found.flips()),
+        ("Verdicts that depend on the settings", found.flips()),
         ("About the data", found.document.get("notes") or ()),
     ):
         if sentences:
@@ -85,18 +86,17 @@ def _means(found: CompareSummary, lengths: Sequence[int], ascii_only: bool) -> T
             cells.append(styled(f"{value} {mark}", ascii_only, _COLOURS.get(verdict, "")))
         winner = "bold" if name == found.document["recommendation"]["encoding"] else ""
         table.add_row(_name(name, ascii_only, winner), *cells)
+    floors = [found.floor(length) for length in lengths]
+    if any(floor is not None for floor in floors):
+        cells = [styled(f"{number(floor)}  ", ascii_only, "dim") for floor in floors]
+        table.add_row(styled(_FLOOR, ascii_only, "dim"), *cells)
     return table
 
 
 def _mark(found: CompareSummary, name: str, length: int, ascii_only: bool) -> tuple[str, str]:
-    """The verdict of a cell and its mark; the one that the others are held against has neither."""
-    if found.undefined(name, length):
-        verdict = "undefined"
-    elif (comparison := found.comparison(name, length)) is not None:
-        verdict = comparison["verdict"]
-    else:
-        return "", " "
-    return verdict, VERDICTS[verdict][1 if ascii_only else 0]
+    """The verdict of a cell and its mark; the one that the others are compared with has neither."""
+    verdict = found.verdict(name, length)
+    return (verdict, VERDICTS[verdict][1 if ascii_only else 0]) if verdict else ("", " ")
 
 
 def _notes(found: CompareSummary, ascii_only: bool) -> Iterator[str]:
@@ -112,9 +112,11 @@ def _notes(found: CompareSummary, ascii_only: bool) -> Iterator[str]:
         for name, lengths in others.items()
     )
     yield "  ".join(words)
-    yield f"against {against}; * the length that decides; margin {100 * found.spec['margin']:g} % of the {found.metric['title']}"
-    if tuning := found.document.get("tuning"):
-        yield f"settings chosen on the {tuning['part']} part: {'; '.join(_settings(tuning))}"
+    yield f"compared with {against}; * the length that decides; margin {found.margin}"
+    if any(found.floor(length) is not None for length in found.lengths):
+        yield f"{_FLOOR}: the best answer that ignores the input"
+    if settings := found.settings():
+        yield f"settings chosen on the {found.document['tuning']['part']} part: {'; '.join(settings)}"
 
 
 def _metrics(found: CompareSummary, ascii_only: bool) -> Table:
@@ -125,12 +127,6 @@ def _metrics(found: CompareSummary, ascii_only: bool) -> Table:
         values = (number(found.value(name, length, metric["name"])) for metric in others)
         table.add_row(_name(name, ascii_only), *(styled(value, ascii_only) for value in values))
     return table
-
-
-def _settings(tuning: Mapping[str, Any]) -> Iterator[str]:
-    for name, setting in tuning["chosen"].items():
-        scale = f", initial scale × {setting['scale']:g}" if setting["scale"] != 1 else ""
-        yield f"{name} lr {setting['lr']:g}{scale}"
 
 
 def _costs(found: CompareSummary, ascii_only: bool) -> Table:

@@ -1,8 +1,13 @@
 """Intervals, corrections and power for a handful of seeds; numpy and scipy only."""
 
-from milepost.statistics.corrections import apply_holm, apply_selection
+from milepost.statistics.corrections import apply_holm, find_holm_levels
 from milepost.statistics.equivalence import measure_equivalence
-from milepost.statistics.intervals import LEVEL, PairedDifference, measure_difference
+from milepost.statistics.intervals import (
+    LEVEL,
+    PairedDifference,
+    measure_difference,
+    measure_interval,
+)
 from milepost.statistics.power import POWER, measure_detectable, measure_seeds
 from milepost.statistics.sequential import SequentialDifference, SequentialTest
 
@@ -13,9 +18,10 @@ __all__ = [
     "SequentialDifference",
     "SequentialTest",
     "apply_holm",
-    "apply_selection",
+    "find_holm_levels",
     "measure_detectable",
     "measure_difference",
     "measure_equivalence",
+    "measure_interval",
     "measure_seeds",
 ]

@@ -26,7 +26,7 @@ _SCORES = np.linspace(0, 6, 25)  # at which the chance is computed
 
 @dataclass(frozen=True)
 class SequentialDifference:
-    """What the looks taken so far show; ``low``, ``high``, ``p`` and ``equivalence`` hold at every look at once."""
+    """What the last look shows; ``low``, ``high``, ``p`` and ``equivalence`` hold at every look at once."""
 
     difference: PairedDifference
     equivalence: float
@@ -39,7 +39,8 @@ class SequentialTest:
     The sweep may stop at any look, for any reason, and what is measured there keeps its meaning: without a
     true difference ``p`` falls below 0.05 at *any* look in at most 5 % of sweeps, a true difference of the
     margin gets an ``equivalence`` below 0.05 in at most 5 %, and the intervals of all looks cover the truth
-    together in at least 95 %. So both may be corrected over encodings by ``apply_holm`` as usual. Differences
+    together in at least 95 %. So both may be corrected over encodings by ``apply_holm`` as usual. Each look is
+    judged by its own seeds alone, so that its interval excludes zero exactly where its ``p`` is small. Differences
     are taken as normal, as in any t test. The largest number of seeds is part of the promise: raising it after
     a look breaks it.
 
@@ -49,8 +50,8 @@ class SequentialTest:
     Raises:
         OptionError: MP105, when there is no look, or they do not rise.
 
-    Source: boundaries of Wang & Tsiatis 1987 (shape 0.25), a p value valid at every look (Liu & Anderson
-    2008) and repeated intervals (Jennison & Turnbull 1989). The t statistics of small samples are no Brownian
+    Source: boundaries of Wang & Tsiatis 1987 (shape 0.25), and the repeated intervals and p values of Jennison &
+    Turnbull 1989. The t statistics of small samples are no Brownian
     motion, so the chance of crossing is computed for t itself, as Jennison & Turnbull 1991 do. Differs: the
     recursion is over one angle a seed, see the comment in this file.
 
@@ -79,7 +80,7 @@ class SequentialTest:
     def measure(
         self, differences: Sequence[float] | Float[np.ndarray, " seeds"], margin: float
     ) -> SequentialDifference:
-        """Measure paired differences at the last look that they reach, in the light of the earlier ones.
+        """Measure paired differences at the last look that they reach.
 
         Args:
             differences: one finite number a seed, in the order of the seeds, which no result may change;
@@ -89,7 +90,7 @@ class SequentialTest:
         Returns:
             A ``SequentialDifference``: ``n``, ``mean`` and ``sd`` at that look; ``low`` and ``high`` the
             repeated 95 % interval; ``p`` two-sided, in the direction of that mean. NaN before the first
-            look, and where ``measure_difference`` has NaN. Arithmetic is float64.
+            look (the mean alone is known), and where ``measure_difference`` has NaN. Arithmetic is float64.
 
         Raises:
             OptionError: MP105, for more differences than the last look has, or for a margin that is none.
@@ -99,19 +100,32 @@ class SequentialTest:
             raise OptionError(
                 "more seeds than the plan has", got=str(len(differences)), fix=f"at most {self.looks[-1]}"
             )
-        taken = [measure_difference(differences[:n]) for n in self.looks if n <= len(differences)]
-        if not taken:
-            plain = measure_difference(differences)
-            return SequentialDifference(replace(plain, low=math.nan, high=math.nan, p=math.nan), math.nan)
-        last = taken[-1]
-        # a look that pointed the other way is no evidence for this direction
-        sided = [d.p / 2 if d.mean * last.mean >= 0 else 1.0 for d in taken]
-        p = min(2 * self._combine(taken, sided), 1.0) if not math.isnan(last.p) else math.nan
-        half = self._quantile(last.n, self._critical) * last.sd / math.sqrt(last.n)
-        shown = replace(last, low=last.mean - half, high=last.mean + half, p=p) if last.p == last.p else last
-        return SequentialDifference(
-            shown, self._combine(taken, [measure_equivalence(d, margin) for d in taken])
-        )
+        taken = max((n for n in self.looks if n <= len(differences)), default=None)
+        found = measure_difference(differences[:taken])
+        if taken is None:
+            return SequentialDifference(
+                replace(found, sd=math.nan, low=math.nan, high=math.nan, p=math.nan), math.nan
+            )
+        p = min(2 * self._hold(found.p / 2, taken), 1.0)
+        low, high = self.measure_interval(found, LEVEL)
+        equivalence = self._hold(measure_equivalence(found, margin), taken)
+        return SequentialDifference(replace(found, low=low, high=high, p=p), equivalence)
+
+    def measure_interval(self, difference: PairedDifference, level: float) -> tuple[float, float]:
+        """Measure the repeated interval of a difference at a look, at another level than 5 %.
+
+        Args:
+            difference: of ``measure``, at one of the looks.
+            level: error rate of the intervals of all looks together; NaN gives NaN.
+
+        Returns:
+            Both ends, in float64; it excludes zero exactly where the difference's ``p`` is below ``level``. NaN
+            where there is no interval.
+        """
+        if math.isnan(difference.p) or math.isnan(level):
+            return math.nan, math.nan
+        half = self._quantile(difference.n, self._critical(level)) * difference.sd / math.sqrt(difference.n)
+        return difference.mean - half, difference.mean + half
 
     def chance(self, score: float | Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """The chance, without a true difference, that the one-sided score of some look reaches ``score``.
@@ -144,22 +158,17 @@ class SequentialTest:
             chance += float(np.trapezoid(rest * np.cos(here) ** (first - 2), here)) * _scale(first - 1)
         return chance
 
-    @cached_property
-    def _critical(self) -> float:
-        """The score that some look reaches, on either side, with a chance of 5 %."""
+    def _critical(self, level: float) -> float:
+        """The score that some look reaches, on either side, with a chance of ``level``."""
         from scipy.optimize import brentq
 
-        return float(brentq(lambda score: self.chance(score) - LEVEL / 2, 0, _SCORES[-1]))
+        return float(brentq(lambda score: self.chance(score) - level / 2, 0, _SCORES[-1]))
 
-    def _combine(self, taken: Sequence[PairedDifference], p_values: Sequence[float]) -> float:
-        """One p value, valid at every look, from the one-sided p of each look."""
+    def _hold(self, p: float, n: int) -> float:
+        """A one-sided p at ``n`` seeds, made to hold at every look; NaN stays NaN."""
         from scipy.special import ndtri
 
-        known = [(d.n, p) for d, p in zip(taken, p_values, strict=True) if not math.isnan(p)]
-        if not known:
-            return math.nan
-        score = max(-float(ndtri(p)) * self._weight(n) for n, p in known)
-        return float(self.chance(score))
+        return float(self.chance(-float(ndtri(p)) * self._weight(n))) if not math.isnan(p) else math.nan
 
     def _weight(self, n: int) -> float:
         return float((n / self.looks[-1]) ** _SHAPE)

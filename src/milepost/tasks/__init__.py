@@ -6,13 +6,14 @@ import importlib
 
 from milepost.errors import UnknownName
 from milepost.tasks.causal_lm import CausalLM
-from milepost.tasks.task import Head, Measured, Metric, Options, Task
+from milepost.tasks.task import Floor, Head, Measured, Metric, Options, Task
 from milepost.tasks.text import BUILTINS, TextSource, read_text
 
 __all__ = [
     "BUILTINS",
     "TASKS",
     "CausalLM",
+    "Floor",
     "Head",
     "Measured",
     "Metric",

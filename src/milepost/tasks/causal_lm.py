@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from milepost.tasks.streams import Streams, stride_of
-from milepost.tasks.task import Batch, Head, Measured, Metric, Options, Task
+from milepost.tasks.task import Batch, Floor, Head, Measured, Metric, Options, Task
 
 
 @dataclass(frozen=True)
@@ -111,3 +111,7 @@ class CausalLM(Task):
     def floor(self) -> float:
         """Loss of predicting the training tokens from their frequencies alone, in nats."""
         return self.streams.unigram_loss("train")
+
+    def floor_score(self, length: int) -> Floor:
+        """Loss of predicting the test tokens from the frequencies of training, in nats."""
+        return Floor(self.streams.unigram_loss())

@@ -18,7 +18,7 @@ from milepost.tables import PREFIX, family_of
 from milepost.tasks.batches import TOKENS_A_BATCH, gather
 from milepost.tasks.parts import hash_data, hash_text, make_parts, refuse_few
 from milepost.tasks.scores import count_confusions, macro_f1, name_confusions
-from milepost.tasks.task import PARTS, Batch, Head, Measured, Metric, Options, Task, to_device
+from milepost.tasks.task import PARTS, Batch, Floor, Head, Measured, Metric, Options, Task, to_device
 from milepost.tasks.text import LabelledSource, read_labelled
 from milepost.tasks.tokens import Tokenizer, build_tokenizer
 
@@ -72,8 +72,8 @@ class Classify(Task):
     name: ClassVar[str] = "classify"
     reads_text = True
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("macro_f1", "macro-F1", higher_is_better=True),
-        Metric("accuracy", "accuracy", higher_is_better=True),
+        Metric("macro_f1", "macro-F1", higher_is_better=True, bounded=True),
+        Metric("accuracy", "accuracy", higher_is_better=True, bounded=True),
         Metric("loss", "loss", "nats per document"),
     )
     axis: ClassVar[str] = ""
@@ -209,6 +209,13 @@ class Classify(Task):
         """Entropy of the classes of the training part, in nats: the loss of naming their shares."""
         shares = np.bincount(self.parts["train"].labels) / len(self.parts["train"].labels)
         return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+
+    def floor_score(self, length: int) -> Floor:
+        """Macro-F1 of naming classes at random, as often as each occurs: one over their number.
+
+        Always naming the largest class scores less.
+        """
+        return Floor.of_share(1 / len(self.labels), len(self.parts["test"].labels))
 
     def _rows(self, part: str, chosen: Int[np.ndarray, " rows"], length: int) -> Batch:
         examples = self.parts[part]

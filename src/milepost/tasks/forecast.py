@@ -16,7 +16,7 @@ from torch.nn import functional
 from milepost.errors import DataError, OptionError
 from milepost.tasks.parts import Parts, check_apart
 from milepost.tasks.series import Series, read_series
-from milepost.tasks.task import PARTS, Batch, Head, Measured, Metric, Options, Task
+from milepost.tasks.task import PARTS, Batch, Floor, Head, Measured, Metric, Options, Task
 
 PATCH, HORIZON = 8, 24
 SHARES = (0.7, 0.8)  # of the steps, up to which training and validation go
@@ -192,6 +192,12 @@ class Forecast(Task):
     def floor(self) -> float:
         """Mean squared error of the training mean on the training part."""
         return float(np.square(self.parts["train"].values, dtype=np.float64).mean())
+
+    def floor_score(self, length: int) -> Floor:
+        """Mean squared error of the training mean, which is 0, on the forecasts of the test part."""
+        part = self.parts["test"]
+        wanted = _gather(part, self._moments(part), 0, self.horizon)
+        return Floor(float(np.square(wanted, dtype=np.float64).mean()))
 
     def _windows(self, length: int, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Past and future of each forecast of an evaluation."""

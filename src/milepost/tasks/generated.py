@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Self
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from milepost.errors import DataError, OptionError, UnknownName
-from milepost.tasks.task import Batch, Head, Measured, Metric, Options, Task
+from milepost.tasks.task import Batch, Floor, Head, Measured, Metric, Options, Task
 from milepost.tasks.text import BUILTIN_PREFIX
 
 START, ANSWER, END = 0, 1, 2
@@ -64,8 +65,8 @@ class Generated(Task):
     variant: str
 
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("exact_match", "exact match", higher_is_better=True),
-        Metric("token_accuracy", "token accuracy", higher_is_better=True),
+        Metric("exact_match", "exact match", higher_is_better=True, bounded=True),
+        Metric("token_accuracy", "token accuracy", higher_is_better=True, bounded=True),
         Metric("loss", "loss", "nats per token of the answer"),
     )
     unit: ClassVar[str] = "symbols"
@@ -212,6 +213,14 @@ class Generated(Task):
             shares = np.bincount(place) / len(place)
             entropies.append(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
         return float(sum(entropies)) / (len(entropies) + 1)  # the end is always there
+
+    def floor_score(self, length: int) -> Floor:
+        """Exact matches of always giving the answer that is most frequent in training at this length."""
+        rng, answers = np.random.default_rng(0), Counter[bytes]()
+        for _ in range(_FLOOR_EXAMPLES):
+            answers[self._draw_of(rng, length, "train").answer.tobytes()] += 1
+        share = answers.most_common(1)[0][1] / _FLOOR_EXAMPLES
+        return Floor.of_share(share, self.count_items(length))
 
     def _draw_of(self, rng: np.random.Generator, length: int, part: str) -> Example:
         """An example of a part; a third of all draws are of another and are drawn again."""

@@ -17,7 +17,7 @@ from milepost.errors import DataError, OptionError
 from milepost.tasks.parts import Parts, check_apart
 from milepost.tasks.pictures import Pictures, hash_picture, read_pictures
 from milepost.tasks.scores import count_confusions, name_confusions
-from milepost.tasks.task import PARTS, Batch, Head, Measured, Metric, Options, Task
+from milepost.tasks.task import PARTS, Batch, Floor, Head, Measured, Metric, Options, Task
 
 PATCH = 4
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2  # of each class
@@ -51,7 +51,7 @@ class Images(Task):
 
     name: ClassVar[str] = "images"
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("accuracy", "accuracy", higher_is_better=True),
+        Metric("accuracy", "accuracy", higher_is_better=True, bounded=True),
         Metric("loss", "loss", "nats per image"),
     )
     axis: ClassVar[str] = ""
@@ -175,6 +175,11 @@ class Images(Task):
         """Entropy of the classes of the training part, in nats."""
         shares = np.bincount(self._labels("train")) / len(self.parts["train"][1])
         return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+
+    def floor_score(self, length: int) -> Floor:
+        """Accuracy of always naming the largest class of the training part."""
+        test, largest = self._labels("test"), np.bincount(self._labels("train")).argmax()
+        return Floor.of_share(float((test == largest).mean()), len(test))
 
     def _labels(self, part: str) -> Int64[np.ndarray, " images"]:
         pictures, chosen = self.parts[part]

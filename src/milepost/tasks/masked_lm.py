@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from milepost.tasks.batches import IGNORED, TOKENS_A_BATCH
 from milepost.tasks.streams import Streams, stride_of
-from milepost.tasks.task import Batch, Head, Measured, Metric, Options, Task, to_device
+from milepost.tasks.task import Batch, Floor, Head, Measured, Metric, Options, Task, to_device
 
 SHARE = 0.15  # of tokens that are to be recovered
 _MASKED, _REPLACED = 0.8, 0.1  # of those; the rest stay as they are
@@ -129,6 +129,10 @@ class MaskedLM(Task):
             curve = curve[begin : begin + stride]
         loss = math.fsum(curve) / len(curve)
         return Measured({"loss": loss, "perplexity": math.exp(min(loss, 700.0))}, curve)
+
+    def floor_score(self, length: int) -> Floor:
+        """Loss of the best model that sees of a text only the token that it is to name, on the training part."""
+        return Floor(self.floor())
 
     def floor(self) -> float:
         """Loss, on the training part, of the best model that sees of a text only the token that it is to name.

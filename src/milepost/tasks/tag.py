@@ -17,7 +17,7 @@ from milepost.tasks.batches import IGNORED, TOKENS_A_BATCH, gather
 from milepost.tasks.conll import Sentence, TaggedSource, read_tagged
 from milepost.tasks.parts import hash_data, hash_text, make_parts, refuse_few
 from milepost.tasks.scores import f1, find_entities, read_marks
-from milepost.tasks.task import PARTS, Batch, Head, Measured, Metric, Options, Task, to_device
+from milepost.tasks.task import PARTS, Batch, Floor, Head, Measured, Metric, Options, Task, to_device
 from milepost.tasks.tokens import Tokenizer, build_tokenizer
 from milepost.tasks.words import Words, encode_words
 
@@ -50,8 +50,8 @@ class Tag(Task):
     name: ClassVar[str] = "tag"
     reads_text = True
     metrics: ClassVar[tuple[Metric, ...]] = (
-        Metric("f1", "F1", higher_is_better=True),
-        Metric("accuracy", "accuracy", higher_is_better=True),
+        Metric("f1", "F1", higher_is_better=True, bounded=True),
+        Metric("accuracy", "accuracy", higher_is_better=True, bounded=True),
         Metric("loss", "loss", "nats per word"),
     )
     source: ClassVar[str] = "builtin:python-tokens"
@@ -185,6 +185,14 @@ class Tag(Task):
         counts = np.bincount(words.labels[words.firsts])
         shares = counts[counts > 0] / counts.sum()
         return float(-(shares * np.log(shares)).sum())
+
+    def floor_score(self, length: int) -> Floor:
+        """F1 of giving every word the most frequent tag of the training part: 0 where that marks no entity."""
+        train, test = self.parts["train"], self.parts["test"]
+        largest = np.bincount(train.labels[train.firsts]).argmax()
+        zeros = np.zeros(len(test.firsts), np.int64)
+        measured = self._measure(test, zeros + largest, zeros.astype(float), zeros, length)
+        return Floor.of_share(measured.metrics["f1"], len(test.firsts))
 
     def _rows(self, part: str, starts: Int[np.ndarray, " rows"], length: int) -> Batch:
         words = self.parts[part]

@@ -6,6 +6,7 @@ A new task is one file with a subclass of ``Task``, and one line in ``milepost.t
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -33,12 +34,36 @@ class Metric:
         title: as sentences name it: ``loss``, ``macro-F1``.
         unit: ``nats per token``; empty for shares.
         higher_is_better: whether more of it is better.
+        bounded: whether it lies between 0 and 1, as accuracies do.
     """
 
     name: str
     title: str
     unit: str = ""
     higher_is_better: bool = False
+    bounded: bool = False
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the best answer that ignores the input scores.
+
+    Args:
+        score: in the unit of the deciding metric.
+        error: standard error of such a score over the test examples; 0 where chance has no part in it.
+    """
+
+    score: float
+    error: float = 0.0
+
+    @classmethod
+    def of_share(cls, share: float, examples: int) -> Self:
+        """A floor that is a share of examples.
+
+        >>> Floor.of_share(0.5, 100)
+        Floor(score=0.5, error=0.05)
+        """
+        return cls(share, math.sqrt(share * (1 - share) / examples))
 
 
 @dataclass(frozen=True)
@@ -219,6 +244,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def floor(self) -> float:
         """Training loss of a model that ignores its input; one that learnt anything is below it."""
+
+    @abc.abstractmethod
+    def floor_score(self, length: int) -> Floor:
+        """What the best answer that ignores the input scores on the test part, by the deciding metric."""
 
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:
