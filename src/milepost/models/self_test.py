@@ -118,7 +118,7 @@ def _plain_torch() -> Iterator[None]:
 
 
 def _gpt2() -> PreTrainedModel:
-    sizes = {"n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2, "initializer_range": 0.5}
+    sizes: dict[str, Any] = {"n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2, "initializer_range": 0.5}
     return GPT2Model(GPT2Config(**sizes, **_IDS)).eval()
 
 
@@ -176,7 +176,7 @@ def _explicit(model: PreTrainedModel, before: Tensor) -> float:
     moved = _outputs(model, input_ids=tokens, position_ids=torch.arange(2, 10)[None])
     if _difference(moved, before) < 0.01:
         raise ValueError("position_ids are ignored")
-    table = model.milepost.weight
+    table: Tensor = model.get_submodule("milepost").get_parameter("weight")
     table.copy_(table.roll(-2, 0))
     return _difference(moved, _outputs(model, input_ids=tokens))
 
