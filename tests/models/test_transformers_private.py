@@ -154,3 +154,8 @@ def test_a_model_is_made_with_its_configs_attention_and_no_initial_weights(make_
 
 def test_attention_modules_know_their_layer(make_gpt2):
     assert [private.layer_of(block.attn) for block in make_gpt2().transformer.h] == [0, 1]
+
+
+def test_the_classes_with_a_head_are_known_by_model_type():
+    assert private.MASKED_LM_CLASSES["bert"] == "BertForMaskedLM"
+    assert private.CAUSAL_LM_CLASSES["gpt2"] == "GPT2LMHeadModel"

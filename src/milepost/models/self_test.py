@@ -118,7 +118,13 @@ def _plain_torch() -> Iterator[None]:
 
 
 def _gpt2() -> PreTrainedModel:
-    sizes: dict[str, Any] = {"n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2, "initializer_range": 0.5}
+    sizes: dict[str, Any] = {
+        "n_positions": 16,
+        "n_embd": 16,
+        "n_layer": 1,
+        "n_head": 2,
+        "initializer_range": 0.5,
+    }
     return GPT2Model(GPT2Config(**sizes, **_IDS)).eval()
 
 

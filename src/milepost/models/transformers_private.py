@@ -18,12 +18,16 @@ from transformers.initialization import no_init_weights
 from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, flex_attention_mask, sdpa_mask
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL_LM_CLASSES
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED_LM_CLASSES
 
 from milepost.errors import SwapRefused
 
 __all__ = [
     "CACHE_ARGUMENTS",
+    "CAUSAL_LM_CLASSES",
     "KNOWN_ARGUMENTS",
+    "MASKED_LM_CLASSES",
     "cache_argument",
     "check_arguments",
     "clear_weight_conversions",

@@ -8,14 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 import transformers
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-)
 
 from milepost.errors import ModelError, OptionError, UnknownName
 from milepost.extension.source import Source, find_source
 from milepost.models.quiet import quietly
+from milepost.models.transformers_private import CAUSAL_LM_CLASSES, MASKED_LM_CLASSES
 from milepost.tables import parse_json, read
 from milepost.tuning.objectives import KINDS, POOLINGS, Subject
 
@@ -25,7 +22,7 @@ _CLASSES: Mapping[str, str] = {
     "causal-lm": "AutoModelForCausalLM",
     "embedding": "AutoModel",
 }
-_HEADS = {"masked-lm": MODEL_FOR_MASKED_LM_MAPPING_NAMES, "causal-lm": MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
+_HEADS = {"masked-lm": MASKED_LM_CLASSES, "causal-lm": CAUSAL_LM_CLASSES}
 _STEPS = ("Transformer", "Pooling", "Normalize")
 _LEGACY_POOLINGS: Mapping[str, str] = {
     "pooling_mode_cls_token": "cls",
