@@ -43,29 +43,31 @@ def test_every_test_named_on_the_page_exists():
 
 
 def test_the_locked_versions_cover_everything_that_make_installs():
-    """Whatever a package of ours needs, as installed here, has a line of its own and one version."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     lines = [line for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if line[:1] != "#"]
     locked = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in lines}
     assert all(locked.values()) and not any("+" in version for version in locked.values())
-    groups = [*project["dependency-groups"]["test"], *project["project"]["dependencies"]]
-    waiting = [Requirement(line) for line in groups if isinstance(line, str)]
-    waiting += map(Requirement, project["project"]["optional-dependencies"]["all"])
-    seen: set[str] = set()
+    assert needed_names(locked) <= locked.keys(), "run: make lock"
+
+
+def needed_names(locked):
+    """All packages that ours need, as far as the installed releases are the locked ones."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    named = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["all"],
+        *project["dependency-groups"]["test"],
+    ]
+    waiting, seen = [(Requirement(line), "") for line in named], set()
     while waiting:
-        one = waiting.pop()
+        one, extra = waiting.pop()
         name = canonicalize_name(one.name)
-        for extra in ("", *one.extras):
-            if f"{name}[{extra}]" in seen or (one.marker and not one.marker.evaluate({"extra": extra})):
-                continue
-            seen.add(f"{name}[{extra}]")
-            needed = map(Requirement, metadata.requires(name) or [])
-            waiting += [
-                other for other in needed if other.marker is None or other.marker.evaluate({"extra": extra})
-            ]
-    names = {one.partition("[")[0] for one in seen} - {"milepost"}
-    assert len(names) > 40
-    assert names <= locked.keys(), "run: make lock"
+        if one.marker is not None and not one.marker.evaluate({"extra": extra}):
+            continue
+        for wanted in {"", *one.extras} - {extra for other, extra in seen if other == name}:
+            seen.add((name, wanted))
+            if name == "milepost" or metadata.version(name).split("+")[0] == locked.get(name):
+                waiting += [(Requirement(line), wanted) for line in metadata.requires(name) or []]
+    return {name for name, _ in seen} - {"milepost"}
 
 
 def test_the_page_names_the_tested_versions():
