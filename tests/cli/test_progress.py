@@ -116,6 +116,25 @@ def test_live_shows_each_trial_that_runs_and_none_that_has_ended(terminal: io.St
         assert [line for line, _, _ in shown(progress)] == ["1/2 trials", "none, seed 1, step 1 of 10"]
 
 
+def test_a_trial_that_ended_badly_is_not_called_done(terminal: io.StringIO) -> None:
+    (one,) = trials(0, 1)
+    end = Progress(one, 10, finished=True, failure="diverged: the training loss is not a number")
+    with TrialProgress(quiet=False) as progress:
+        progress.plan(plan((one,), one))
+        progress.update(end)
+    assert "none, seed 0: diverged: the training loss is not a number" in " ".join(
+        terminal.getvalue().split()
+    )
+
+
+def test_off_a_terminal_a_divergence_is_said_too(capsys: pytest.CaptureFixture[str]) -> None:
+    (one,) = trials(0, 1)
+    with TrialProgress(quiet=False) as progress:
+        progress.plan(plan((one,), one))
+        progress.update(Progress(one, 10, finished=True, failure="diverged: no number"))
+    assert capsys.readouterr().err.rstrip().endswith("none, seed 0: diverged: no number")
+
+
 def test_live_off_a_terminal_is_a_line_a_trial(capsys: pytest.CaptureFixture[str]) -> None:
     with TrialProgress(quiet=False, live=True) as progress:
         progress.plan(plan(trials(0, 1), *trials(0, 1)))

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from milepost.comparison import Model, Plan, Training, compare
+from milepost.comparison import Model, Plan, Progress, Training, compare
 from milepost.errors import DataError, FolderError, MilepostError, OptionError, UnknownName
 from milepost.reporting.schemas import read_schema
 from milepost.tasks import Options
@@ -109,9 +109,11 @@ def test_weights_that_were_changed_are_noticed(tmp_path: Path, tiny: dict[str, A
 
 def test_a_trial_that_diverges_is_listed_with_its_reason(tmp_path: Path, tiny: dict[str, Any]) -> None:
     wild = tiny | {"encodings": "none", "seeds": 1, "training": Training(steps=30, batch=4, lr=1e30, clip=0)}
-    trial = compare(**wild, out=tmp_path / "run")["trials"][0]
+    news: list[Progress] = []
+    trial = compare(**wild, out=tmp_path / "run", on_progress=news.append)["trials"][0]
     assert trial["status"] == "diverged"
     assert "not a number" in trial["reason"]
+    assert [one.failure for one in news if one.finished] == [f"diverged: {trial['reason']}"]
 
 
 def test_the_default_folder_is_named_by_the_design(

@@ -110,3 +110,52 @@ def test_sentences_leave_no_blanks_at_the_end_of_a_line(result):
     prose = printed(result).split("encoding  ")[0]
     assert "\n\n" in prose
     assert all(line == line.rstrip() for line in prose.splitlines())
+
+
+def test_what_an_answer_that_ignores_the_input_scores_is_the_last_row(result):
+    result["spec"]["floors"] = {"16": 3.25, "32": 3.125}
+    lines = printed(result).splitlines()
+    row = next(line for line in lines if line.startswith("(floor)"))
+    assert row.split() == ["(floor)", "3.250", "3.125", "–", "–", "–"]
+    assert "(floor): the best answer that ignores the input" in lines
+    del result["spec"]["floors"]
+    assert "(floor)" not in printed(result)
+
+
+def marks(result, name):
+    row = next(line for line in printed(result).splitlines() if line.startswith(f"{name}  "))
+    return [cell for cell in row.split() if len(cell) == 1]
+
+
+def test_the_mark_of_an_unconverged_baseline_stands_in_its_own_row(make):
+    result = make(["learned", "alibi", "none"], fail=False)
+    for c in result["comparisons"]:
+        if c["length"] == 32:
+            c.update(verdict="not_converged", unconverged=["learned"])
+    result["spec"]["lengths"] = [32]
+    assert [marks(result, name) for name in ("learned", "alibi", "none")] == [["!"], [], []]
+    for c in result["comparisons"]:
+        c.update(unconverged=[c["encoding"]])
+    assert [marks(result, name) for name in ("learned", "alibi", "none")] == [[], ["!"], ["!"]]
+
+
+def test_a_constant_difference_has_a_mark_and_a_word(make):
+    result = make(["learned", "alibi"], fail=False)
+    for c in result["comparisons"]:
+        c["verdict"] = "constant_better"
+    assert "▲ better, constant" in printed(result)
+    assert "^ better, constant" in printed(result, encoding="ascii")
+
+
+def test_what_was_tuned_is_printed_and_what_was_not_is_not(classified):
+    def chosen():
+        return next((line for line in printed(classified, 200).splitlines() if "settings chosen" in line), "")
+
+    tuning = classified["tuning"]
+    assert "learned: learning rate 0.004;" in chosen() and "scale" not in chosen()
+    tuning["lrs"] = [0.002]
+    assert chosen() == ""
+    for trial, scale in zip(tuning["trials"], (1.0, 3.0) * 3 * len(tuning["trials"]), strict=False):
+        if trial["encoding"] == "learned":
+            trial["scale"] = scale
+    assert chosen().endswith("part: learned: initial scale × 1")

@@ -102,6 +102,8 @@ class TrialProgress:
             self._bar.update(self._task, completed=done, description=self._headline())
             if self._live:
                 self._show_trial(progress)
+            if progress.failure:
+                self._say(f"{trial.encoding}, seed {trial.seed}: {progress.failure}")
         elif progress.finished and not self._quiet:
             what = progress.failure or "done"
             seconds = time.monotonic() - (self._begin or 0.0)

@@ -14,7 +14,7 @@ from typing import Any
 from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder, compare_records, environment
 from milepost.comparison.journal import Journal
-from milepost.comparison.runner import Job, Progress, run_jobs
+from milepost.comparison.runner import Job, Progress, find_divergence, run_jobs
 from milepost.comparison.scale import Scale
 from milepost.errors import DiskFull, FolderError, MilepostError, MissingExtra, OptionError
 from milepost.files import durable
@@ -135,7 +135,8 @@ def run_on_ray(
                 failures |= answer.failures
                 for job in jobs:
                     steps = job.trial.design.training.steps
-                    on_progress(Progress(job.trial, steps, True, answer.failures.get(job.trial)))
+                    failure = answer.failures.get(job.trial) or find_divergence(RunFolder(folder), job.trial)
+                    on_progress(Progress(job.trial, steps, True, failure))
         finally:
             for left in waiting:
                 with contextlib.suppress(ray.exceptions.RayError):

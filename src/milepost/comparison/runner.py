@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.comparison.design import Trial
+from milepost.comparison.folder import RunFolder
 from milepost.comparison.scale import Scale
 from milepost.errors import DiskFull, FolderError, TrialFailed
 from milepost.processes import PIPE, TimeoutExpired, start_python
@@ -71,7 +72,7 @@ class Progress:
     """News while trials run: ``steps`` of ``trial`` are done.
 
     Args:
-        failure: why it ended early.
+        failure: why it failed or diverged.
         note: something that the user should know, in a sentence.
     """
 
@@ -107,7 +108,7 @@ def run_jobs(
         FolderError: MP107, the folder cannot be written, or a checkpoint is of another environment.
         DiskFull: MP108.
     """
-    crew = _Crew(jobs, on_progress)
+    crew = _Crew(jobs, RunFolder(folder), on_progress)
     scale = scale or Scale()
     settings = {
         "folder": str(folder),
@@ -135,7 +136,9 @@ def run_jobs(
 class _Crew:
     """Hands jobs to workers, and takes their news."""
 
-    def __init__(self, jobs: Sequence[Job], on_progress: Callable[[Progress], None]) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], folder: RunFolder, on_progress: Callable[[Progress], None]
+    ) -> None:
         self.inbox: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self.failures: dict[Trial, str] = {}
         self._waiting, self._elsewhere = (
@@ -143,7 +146,7 @@ class _Crew:
             set[Trial](),
         )  # elsewhere: another call was at work there
         self._deaths = Counter[Trial]()
-        self._on_progress = on_progress
+        self._folder, self._on_progress = folder, on_progress
 
     def run(self, workers: int, hire: Callable[[], None]) -> None:
         """Run all jobs by so many workers."""
@@ -186,7 +189,8 @@ class _Crew:
         if reason is not None:
             self.failures[job.trial] = reason
         steps = job.trial.design.training.steps
-        self._on_progress(Progress(job.trial, steps, finished=True, failure=reason))
+        failure = reason or find_divergence(self._folder, job.trial)
+        self._on_progress(Progress(job.trial, steps, finished=True, failure=failure))
 
     def _mourn(self, job: Job, words: str) -> None:
         self._deaths[job.trial] += 1
@@ -197,6 +201,12 @@ class _Crew:
             self._on_progress(
                 Progress(job.trial, 0, note=f"its process died ({words}); it is taken up again")
             )
+
+
+def find_divergence(folder: RunFolder, trial: Trial) -> str | None:
+    """Why a trial diverged, where it did."""
+    record = folder.read_record(trial)
+    return f"diverged: {record['reason']}" if record and record["status"] == "diverged" else None
 
 
 def _cannot_start(worker: _Worker) -> TrialFailed:
