@@ -122,9 +122,7 @@ def test_a_trial_that_ended_badly_is_not_called_done(terminal: io.StringIO) -> N
     with TrialProgress(quiet=False) as progress:
         progress.plan(plan((one,), one))
         progress.update(end)
-    assert "none, seed 0: diverged: the training loss is not a number" in " ".join(
-        terminal.getvalue().split()
-    )
+    assert ": diverged: the training loss is not a number" in terminal.getvalue()
 
 
 def test_off_a_terminal_a_divergence_is_said_too(capsys: pytest.CaptureFixture[str]) -> None:
