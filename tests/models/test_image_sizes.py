@@ -5,7 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
+import transformers
 
+import milepost
 from milepost.models.scratch import Shape, build_scratch
 
 
@@ -94,6 +96,59 @@ def test_resampling_draws_the_same_table_and_changes_nothing_at_the_trained_size
 )
 def test_images_that_are_not_square_are_answered(encoding):
     assert answer(make(encoding, 8), torch.randn(2, 1, 8, 16)).isfinite().all()
+
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "patch_size": 8,
+    "num_channels": 1,
+}
+WIDE = {"intermediate_size": 32}
+FAMILIES = {
+    "vit": (transformers.ViTModel, transformers.ViTConfig, WIDE),
+    "deit": (transformers.DeiTModel, transformers.DeiTConfig, WIDE),
+    "dinov2": (transformers.Dinov2Model, transformers.Dinov2Config, {"mlp_ratio": 1}),
+}
+NOTHING_ADDED = ["rotary", "rotary2d", "alibi", "t5", "none"]
+
+
+def make_wide(kind, encoding, size):
+    """A family's own model, of images that are not square."""
+    model, config, more = FAMILIES[kind]
+    torch.manual_seed(0)
+    return milepost.swap(model(config(image_size=size, **SIZES, **more)), encoding).eval()
+
+
+def states(model, pixels, **options):
+    with torch.no_grad():
+        return model(pixel_values=pixels, **options).last_hidden_state
+
+
+@pytest.mark.parametrize("encoding", [*NOTHING_ADDED, "learned(past=bicubic)", "sinusoidal", "sinusoidal2d"])
+@pytest.mark.parametrize("kind", ["vit", "deit"])  # DINOv2 takes every grid that it adds to for a square
+def test_a_model_that_is_not_square_answers_at_its_own_size(kind, encoding):
+    model, pixels = make_wide(kind, encoding, (16, 40)), torch.randn(2, 1, 16, 40)
+    assert torch.equal(states(model, pixels, interpolate_pos_encoding=True), states(model, pixels))
+
+
+def test_a_table_that_the_family_stretches_is_stretched_as_in_the_stock_model():
+    """Sixteen patches are a square to ViT, whatever their rows and columns are."""
+    swapped, pixels = make_wide("vit", "learned", (16, 64)), torch.randn(2, 1, 16, 64)
+    torch.manual_seed(0)
+    stock = transformers.ViTModel(transformers.ViTConfig(image_size=(16, 64), **SIZES, **WIDE)).eval()
+    same = states(stock, pixels, interpolate_pos_encoding=True)
+    assert torch.equal(states(swapped, pixels, interpolate_pos_encoding=True), same)
+
+
+@pytest.mark.parametrize("encoding", NOTHING_ADDED)
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_what_adds_nothing_answers_at_every_size(kind, encoding):
+    model, other = make_wide(kind, encoding, (16, 40)), make_wide(kind, encoding, (24, 16))
+    other.load_state_dict(model.state_dict())
+    pixels = torch.randn(2, 1, 24, 16)
+    assert torch.equal(states(model, pixels, interpolate_pos_encoding=True), states(other, pixels))
 
 
 def test_models_train_on_another_size_and_are_copied(pixels):

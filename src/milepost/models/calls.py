@@ -19,6 +19,7 @@ from milepost.models.transformers_private import check_arguments, find_cache, re
 from milepost.tables import PREFIX
 
 STATE = "_milepost"
+_STRETCH = "interpolate_pos_encoding"
 
 
 @dataclass
@@ -87,6 +88,8 @@ def hand_positions(
     call = _read(state, arguments)
     if call is None:
         return None
+    if call.grid is not None:
+        _keep_own_size(state, base, call)
     encoding = _at_size(state, call)
     acts = bool(encoding.places & {"rotate", "bias"})
     if acts:
@@ -145,6 +148,27 @@ def _at_size(state: State, call: Call) -> Encoding:
     if call.grid is None or _is_stretched(state, call.grid):
         return state.encoding
     return state.encoding.at_grid(call.grid)
+
+
+def _keep_own_size(state: State, base: PreTrainedModel, call: Call) -> None:
+    """Let no family stretch the rows of images of the model's own size: most would take the grid for a square.
+
+    Tables without an answer of their own for other sizes stay the family's, so that they do what stock models do.
+    """
+    own = base.config.image_size
+    sides = tuple(own) if isinstance(own, list | tuple) else (own, own)
+    same = tuple(call.arguments["pixel_values"].shape[-2:]) == sides
+    if same and call.arguments.get(_STRETCH) and not _has_end(state) and not torch.jit.is_tracing():
+        call.arguments[_STRETCH] = False
+
+
+def _stretches(state: State, call: Call) -> bool:
+    """Whether the family stretches the rows that it is handed; DINOv2 does it unasked."""
+    return bool(call.arguments.get(_STRETCH, _STRETCH not in state.names))
+
+
+def _has_end(state: State) -> bool:
+    return "vectors" in state.encoding.places and state.encoding.usable_length is not None
 
 
 def _is_stretched(state: State, grid: tuple[int, int]) -> bool:
@@ -245,6 +269,10 @@ def _hand_vectors(
         return
     if "vectors" in state.encoding.places or state.family.reads_table:
         rows = state.rows if call.grid is not None else call.length
+        if call.grid is not None and _stretches(
+            state, call
+        ):  # zeros of one patch: a square whatever the image
+            rows = (state.family.prefix or 0) + 1
         vectors = state.slot.read(positions, encoding, missing=missing, rows=rows)
         state.slot.handed = vectors
         if state.shown is not None:
