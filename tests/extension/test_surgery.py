@@ -21,6 +21,7 @@ from milepost.errors import (
     OptionError,
     ProofFailed,
     UnknownFamily,
+    UnsafeFile,
 )
 from milepost.extension import plan as planning
 from milepost.extension.applying import apply_plan, describe_plan
@@ -581,6 +582,19 @@ def test_a_disk_too_small_is_refused_before_anything_is_written(
     usage = type("Usage", (), {"free": 1_000})
     monkeypatch.setattr(planning.shutil, "disk_usage", lambda place: usage)
     refuse(bert, FolderError, "the disk is too small")
+
+
+def nest(folder: Path, depth: int) -> None:
+    folder.joinpath(*["d"] * depth).mkdir(parents=True)
+    folder.joinpath(*["d"] * depth, "notes.txt").write_text("x")
+
+
+def test_folders_nested_without_reason_are_refused(bert: Path, tmp_path: Path) -> None:
+    nest(bert, 64)
+    assert run(bert, tmp_path / "new", to=70)["written"]
+    nest(bert, 65)
+    with pytest.raises(UnsafeFile, match="nested too deep"):
+        plan_extension(bert, to=70, out=tmp_path / "other")
 
 
 def test_links_out_of_the_folder_are_refused(bert: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Models on the Hub, played by a server on this machine, with ranges and without."""
 
+import contextlib
 import json
 import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import hostile
@@ -11,11 +13,36 @@ import pytest
 from huggingface_hub import constants
 
 from milepost.errors import DataError, HubError, UnsafeFile
-from milepost.tables import read
+from milepost.tables import hub, read
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 ROWS, DIM = 64, 32
 TABLE = np.random.default_rng(1).normal(size=(ROWS, DIM)).astype("<f4")
+
+
+def dribble(handler):
+    """One byte now and then: no read ever times out."""
+    while True:
+        handler.wfile.write(b"a")
+        time.sleep(0.05)
+
+
+def answer_slowly(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    dribble(handler)
+
+
+def send_headers_slowly(handler):
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+    dribble(handler)
+
+
+def answer_without_end(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b'{"a": "' + b"a" * 65536)
 
 
 class Server(ThreadingHTTPServer):
@@ -25,6 +52,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.folder, self.ranges, self.cut = folder, ranges, cut
         self.weights, self.sent = 0, 0
+        self.play = {}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,6 +61,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.split("?")[0]
+        play = next((act for part, act in self.server.play.items() if part in path), None)
+        if play is not None:
+            with contextlib.suppress(OSError):  # the reader gave up, as it should
+                play(self)
+            return None
         if path in ("/api/models/org/name", "/api/models/org/name/revision/v1"):
             names = [{"rfilename": file.name} for file in sorted(self.server.folder.iterdir())]
             document = {"id": "org/name", "sha": COMMIT, "siblings": names, "tags": [], "downloads": 0}
@@ -156,6 +189,58 @@ def test_connection_that_breaks_is_an_error(serve, tmp_path):
     write_large(tmp_path, 1_000_000)
     serve(cut=3_000)
     with pytest.raises(HubError):
+        read("org/name")
+
+
+@pytest.mark.parametrize("part", ["/api/", "config.json", "model.safetensors"])
+@pytest.mark.parametrize("act", [answer_slowly, send_headers_slowly])
+def test_a_server_that_sends_a_byte_at_a_time_is_given_up(serve, tmp_path, monkeypatch, part, act):
+    write_large(tmp_path, 1_000_000)
+    serve().play[part] = act
+    monkeypatch.setattr(hub, "_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(hub, "_BYTES_PER_SECOND", 10**9)
+    with pytest.raises(HubError, match="TimeoutError"):
+        read("org/name")
+
+
+def test_an_answer_without_end_is_refused(serve, tmp_path):
+    write_large(tmp_path, 1000)
+    serve().play["/api/"] = answer_without_end
+    with pytest.raises(HubError, match="more than 19,999,999 bytes"):
+        read("org/name")
+
+
+def test_a_file_without_end_is_read_no_further_than_was_asked(serve, tmp_path):
+    write_large(tmp_path, 1000)
+    serve().play["model.safetensors"] = answer_without_end
+    with pytest.raises((HubError, UnsafeFile)):
+        read("org/name")
+
+
+def test_tables_of_more_than_a_computer_wants_are_not_asked_for(serve, tmp_path, monkeypatch):
+    write_large(tmp_path, 1_000_000)
+    serve()
+    monkeypatch.setattr(hub, "_MAX_TOTAL_BYTES", 20_000_000 + hub.FIRST_BYTES)
+    with pytest.raises(HubError, match="download the model"):
+        read("org/name")
+
+
+def test_what_the_hub_says_is_checked(serve, tmp_path):
+    write_large(tmp_path, 1000)
+    server = serve()
+    for body in (
+        b"<html>",
+        b'{"sha": "../../x"}',
+        b'{"sha": 5}',
+        b"[1]",
+        json.dumps({"sha": COMMIT, "siblings": 3}).encode(),
+    ):
+        server.play["/api/"] = lambda handler, body=body: handler.answer(200, body, {})
+        with pytest.raises((HubError, UnsafeFile)):
+            read("org/name")
+    strange = json.dumps({"sha": COMMIT, "siblings": [{"rfilename": 5}, None, {}]}).encode()
+    server.play["/api/"] = lambda handler: handler.answer(200, strange, {})
+    with pytest.raises(DataError):
         read("org/name")
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import hostile
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from milepost.errors import DataError, NoTable, OptionError, UnknownFamily, UnsafeFile
-from milepost.tables import Folder, read
+from milepost.tables import Folder, pickled, read
 
 CHECKPOINTS = Path(__file__).parents[3] / "shared" / "data" / "checkpoints"
 TABLE = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
@@ -202,6 +203,59 @@ def test_pickled_weights_are_read_only_when_allowed(tmp_path):
         np.testing.assert_array_equal(table.rows, TABLE.astype(np.float16).astype(np.float32))
 
 
+def write_pickle(folder, pickled):
+    """A file as torch writes it, around a pickle of our own."""
+    (folder / "config.json").write_text(json.dumps(GPT2))
+    with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    return folder
+
+
+TWO_GIGABYTES = b"c__builtin__\nbytearray\nJ\xff\xff\xff\x7f\x85R"
+ALLOCATES = b"\x80\x02}X\x01\x00\x00\x00a" + TWO_GIGABYTES + b"s."
+# tuples of two of the one before, used as keys: each hash costs twice the one before
+DOUBLED = b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(1, 46))
+HASHES = b"\x80\x02}()q\x01" + DOUBLED + b"u."
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound memory")
+def test_a_pickle_that_allocates_more_than_its_file_is_refused(tmp_path):
+    with pytest.raises(UnsafeFile, match=r"MemoryError|limits"):
+        read(write_pickle(tmp_path, ALLOCATES), allow_pickle=True)
+
+
+def test_a_pickle_that_computes_without_end_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(pickled, "SECONDS", 0.2)
+    with pytest.raises(UnsafeFile, match="limits of time"):
+        read(write_pickle(tmp_path, HASHES), allow_pickle=True)
+
+
+def test_tensors_without_numbers_of_their_own_are_left_out(tmp_path):
+    tensors = {
+        "wpe.weight": torch.as_tensor(TABLE),
+        "a": torch.eye(3).to_sparse(),
+        "b": torch.empty(2, 2, device="meta"),
+        "c": torch.zeros(1, 1).expand(2**31, 2),
+    }
+    torch.save(tensors, tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(GPT2))
+    checkpoint = read(tmp_path, allow_pickle=True)
+    assert set(checkpoint.tensors) == {"wpe.weight", "c"}
+    with pytest.raises(UnsafeFile, match="too large"):
+        read(tmp_path, tensor="c", first_row=0, allow_pickle=True)
+
+
+def test_a_process_that_dies_is_the_files_fault(tmp_path, monkeypatch):
+    torch.save({"wpe.weight": torch.as_tensor(TABLE)}, tmp_path / "pytorch_model.bin")
+    program = "import sys, os; sys.stdin.readline(); os._exit(7)"
+    start = pickled.start_python
+    monkeypatch.setattr(pickled, "start_python", lambda _, **more: start(["-c", program], **more))
+    with pytest.raises(UnsafeFile, match="limits"):
+        pickled.read_pickled(tmp_path / "pytorch_model.bin", True)
+
+
 def test_file_cut_short_while_it_is_read_is_an_error(tmp_path):
     folder = save(tmp_path / "m", {"wpe.weight": np.ones((4096, 64), np.float32)})
     with Folder(folder) as source:
@@ -224,6 +278,9 @@ def test_longer_headers_are_read_on_request(tmp_path):
     hostile.write(tmp_path, {"__metadata__": {"a": "x" * 2000}, hostile.KEY: hostile.ENTRY})
     with pytest.raises(UnsafeFile, match="--max-header"):
         read(tmp_path, max_header_bytes=1000)
+    for limit in (0, -1, 100_000_001, 10**400):
+        with pytest.raises(OptionError, match="give 1 to 100000000"):
+            read(tmp_path, max_header_bytes=limit)
     assert read(tmp_path, max_header_bytes=3000).metadata["a"] == "x" * 2000
 
 

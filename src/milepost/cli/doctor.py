@@ -32,7 +32,11 @@ _LONGEST_LINE = 400
 @click.option("--tokenizer", metavar="DIR", help="Folder of the tokenizer that counts.  [default: MODEL]")
 @click.option("--allow-pickle", is_flag=True, help="Let torch's weights_only loader read .bin and .pt.")
 @click.option(
-    "--max-header", "max_header_bytes", type=int, metavar="BYTES", help="Longer headers are refused."
+    "--max-header",
+    "max_header_bytes",
+    type=int,
+    metavar="BYTES",
+    help="Longer headers are refused; at most 100000000.  [default: 10000000]",
 )
 @click.option(
     "--run", is_flag=True, help="Load the model and run its positions too: needs torch, and a folder."

@@ -29,7 +29,11 @@ Exit codes: 0 read and measured, whatever was found (milepost doctor is the chec
 )
 @click.option("--allow-pickle", is_flag=True, help="Let torch's weights_only loader read .bin and .pt.")
 @click.option(
-    "--max-header", "max_header_bytes", type=int, metavar="BYTES", help="Longer headers are refused."
+    "--max-header",
+    "max_header_bytes",
+    type=int,
+    metavar="BYTES",
+    help="Longer headers are refused; at most 100000000.  [default: 10000000]",
 )
 @click.option("--html", metavar="PATH", help="Write a page with all figures.")
 @click.option("--png", metavar="PATH", help="Write the similarity map and the norms as a picture.")

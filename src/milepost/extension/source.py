@@ -31,6 +31,8 @@ _STATES: Final = re.compile(
     r".+\.(pt|pth|ckpt)|(pytorch|tf|flax)_model.*\.index\.json|openvino_model.*\.xml|checkpoint-\d+"
 )
 """States of training, and what goes with copies of the weights: they hold the old table, or rows of its length."""
+_MAX_DEPTH: Final = 64
+"""Folders in each other; resolving the path of each costs as much as it is deep."""
 _WHY_STALE: Final = "weights in another format, or a state of training"
 
 
@@ -178,6 +180,12 @@ def _walk(
     folder: Path, below: str, inner: str, weights: Path | None, left: list[tuple[str, str]]
 ) -> Iterator[Member]:
     """All files under a folder, in the order of their names; what is left behind goes into ``left``."""
+    if below.count("/") > _MAX_DEPTH:
+        raise UnsafeFile(
+            "the model's folder is nested too deep",
+            got=f"more than {_MAX_DEPTH} folders in each other",
+            fix="remove the folders, or give a folder that holds the model alone",
+        )
     with Folder(folder) as opened:
         for path in sorted(folder.iterdir()):
             name = below + path.name

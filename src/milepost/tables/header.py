@@ -17,6 +17,8 @@ from milepost.tables.checkpoint import TensorEntry
 from milepost.tables.numbers import BITS
 
 MAX_HEADER_BYTES: Final = 10_000_000
+LONGEST_HEADER_BYTES: Final = 100_000_000
+"""What the safetensors library reads at most; no option raises the limit past it."""
 _BYTES_PER_TENSOR: Final = 100  # an entry with a name of any use takes more
 _MAX_RANK: Final = 32
 _LARGEST: Final = 2**63 - 1

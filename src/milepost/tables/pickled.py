@@ -1,27 +1,33 @@
-"""Weights in torch's pickled format, through ``weights_only`` alone; the one place here that imports torch."""
+"""Weights in torch's pickled format, read by a process of their own."""
 
 from __future__ import annotations
 
-import stat
+import contextlib
+import json
 import struct
-import zipfile
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+import weakref
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 
 from milepost.errors import DataError, MissingExtra, OptionError, UnsafeFile
+from milepost.processes import DEVNULL, PIPE, Popen, start_python
 from milepost.tables.checkpoint import TensorEntry
+from milepost.tables.deadline import Deadline
 
 SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt")
-_INSIDE: Final = ("state_dict", "model", "model_state_dict")
+SECONDS: Final = 60.0
+"""What an answer may take, beside the time for the bytes of the file."""
+_BYTES_PER_SECOND: Final = 20_000_000
+_MAX_LIST_BYTES: Final = 50_000_000
 _DTYPES: Final = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64", "int32": "I32",
     "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL", "float8_e4m3fn": "F8_E4M3",
     "float8_e5m2": "F8_E5M2", "complex64": "C64",
 }  # fmt: skip
-_WIDE: Final = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 
 Rows = Callable[[str], np.ndarray]
 
@@ -29,13 +35,16 @@ Rows = Callable[[str], np.ndarray]
 def read_pickled(path: Path, allow_pickle: bool) -> tuple[dict[str, TensorEntry], Rows]:
     """The tensors of a pickled file, and a function that gives one of them as numbers.
 
-    Nothing but torch's ``weights_only`` unpickler sees the file, and it only after the archive was found
-    to be uncompressed, without names that stand twice or leave it, and no larger inside than outside.
+    A process of its own opens the file, with bounded time, and on Linux bounded memory (1 GiB and twice the file's size). In
+    it nothing but torch's ``weights_only`` unpickler sees the pickle, and only after the archive was found to be uncompressed,
+    without names that stand twice or leave it, and no larger inside than outside. Sparse tensors and those without values
+    are left out.
 
     Raises:
         OptionError: MP105, unless ``allow_pickle``.
         MissingExtra: MP106, without torch.
-        UnsafeFile: MP130, for an archive that is none of that, or a pickle that asks for more than tensors.
+        UnsafeFile: MP130, for an archive that is none of that, a pickle that asks for more than tensors, and one that takes
+            more time or memory than it may.
     """
     if not allow_pickle:
         raise OptionError(
@@ -43,78 +52,93 @@ def read_pickled(path: Path, allow_pickle: bool) -> tuple[dict[str, TensorEntry]
             got=ascii(path.name),
             fix="convert them to safetensors, or: --allow-pickle",
         )
-    _check_archive(path)
-    try:
-        import torch
-    except ImportError:
-        raise MissingExtra.of("torch", "torch") from None
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever a hostile pickle makes torch raise
-        raise UnsafeFile(
-            f"{path.name!r} asks for more than tensors",
-            got=", ".join(map(ascii, _globals_of(path))) or type(error).__name__,
+    if find_spec("torch") is None:
+        raise MissingExtra.of("torch", "torch")
+    reader = _Reader(path)
+    return reader.list_tensors(), reader.numbers
+
+
+class _Reader:
+    """The process that holds a file open; it ends with this object."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seconds = SECONDS + path.stat().st_size / _BYTES_PER_SECOND
+        # standard error is thrown away: libraries warn there, and a hostile file chooses with what
+        self._process = start_python(
+            ["-m", "milepost.tables.unpickling"],
+            variables={"OMP_NUM_THREADS": "1"},
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+        )
+        weakref.finalize(self, _end, self._process)
+        self._shapes: dict[str, tuple[int, ...]] = {}
+
+    def list_tensors(self) -> dict[str, TensorEntry]:
+        """Names, dtypes and shapes."""
+        line = self._ask(str(self._path.resolve()), lambda out: out.readline(_MAX_LIST_BYTES))
+        if not line.endswith(b"\n"):
+            raise self._refusal(f"{len(line)} bytes of an answer")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            code, problem, got, fix = answer["error"]
+            raise (DataError if code == DataError.code else UnsafeFile)(problem, got=got, fix=fix)
+        found = {key: _entry(stated, self._path.name) for key, stated in answer["tensors"].items()}
+        self._shapes = {key: entry.shape for key, entry in found.items()}
+        return found
+
+    def numbers(self, key: str) -> np.ndarray:
+        """One tensor, in float32 or, stored so, in float64."""
+
+        def receive(out: BinaryIO) -> tuple[bytes, bytes]:
+            head = out.read(9)
+            length = struct.unpack("<Qc", head)[0] if len(head) == 9 else 0
+            return head[8:], out.read(length)
+
+        kind, content = self._ask(key, receive)
+        values = np.frombuffer(content, "<f8" if kind == b"8" else "<f4")
+        shape = self._shapes[key]
+        if not kind or values.size != int(np.prod(shape)):
+            raise self._refusal(f"{len(content)} bytes of {key!a}"[:200])
+        return values.reshape(shape)
+
+    def _ask(self, question: str, receive: Callable[[BinaryIO], Any]) -> Any:
+        """What the process answers; one that dies, or takes too long, is the file's fault."""
+
+        def work() -> Any:
+            stdin, stdout = (cast(BinaryIO, pipe) for pipe in (self._process.stdin, self._process.stdout))
+            stdin.write(json.dumps(question).encode() + b"\n")
+            stdin.flush()
+            return receive(stdout)
+
+        try:
+            return Deadline().run(work, self._seconds)
+        except TimeoutError as error:
+            self._process.kill()
+            raise self._refusal(str(error)) from None
+        except (OSError, ValueError, struct.error) as error:
+            raise self._refusal(type(error).__name__) from None
+
+    def _refusal(self, got: str) -> UnsafeFile:
+        code = self._process.poll()
+        ended = "" if code is None else f"; the process that read it ended with {code}"
+        return UnsafeFile(
+            f"{self._path.name!r} cannot be read within the limits of time and memory",
+            got=got + ended,
             fix="do not load this file; ask for a safetensors one",
-        ) from None
-    tensors = {key: value for key, value in _state(loaded).items() if isinstance(value, torch.Tensor)}
-
-    def rows(key: str) -> np.ndarray:
-        values = tensors[key].detach()
-        return (
-            values.to(torch.float64 if values.dtype == torch.float64 else torch.float32).contiguous().numpy()
         )
 
-    return {key: _entry(value, path.name) for key, value in tensors.items()}, rows
+
+def _end(process: Popen[bytes]) -> None:
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):  # what was still to be written has no reader any more
+                pipe.close()
+    process.wait()
 
 
-def _entry(tensor: Any, name: str) -> TensorEntry:
-    dtype = str(tensor.dtype).removeprefix("torch.")
-    return TensorEntry(_DTYPES.get(dtype, dtype), tuple(tensor.shape), name, 0, 0)
-
-
-def _state(loaded: Any) -> Mapping[str, Any]:
-    """The table of tensors: the document itself, or what stands under one of the usual names."""
-    for name in _INSIDE:
-        if isinstance(loaded, dict) and isinstance(loaded.get(name), dict):
-            loaded = loaded[name]
-            break
-    if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        raise DataError(
-            "the file holds no table of tensors", got=type(loaded).__name__, fix="save a state_dict"
-        )
-    return loaded
-
-
-def _check_archive(path: Path) -> None:
-    def refuse(problem: str, got: str) -> UnsafeFile:
-        return UnsafeFile(f"{path.name!r}: {problem}", got=got, fix="ask for a safetensors file")
-
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise refuse("it is no plain file", "a device, pipe or folder")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, struct.error, ValueError, OSError, NotImplementedError, EOFError) as error:
-        raise refuse("it is no archive that torch writes today", type(error).__name__) from None
-    names = [member.filename for member in members]
-    if len(set(names)) != len(names):
-        raise refuse("a name stands twice in the archive", f"{len(names) - len(set(names))} times")
-    for member in members:
-        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise refuse("a part of the archive is compressed", ascii(member.filename[:80]))
-        parts = PurePosixPath(member.filename.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts:
-            raise refuse("a name leaves the archive", ascii(member.filename[:80]))
-    inside, outside = sum(member.file_size for member in members), path.stat().st_size
-    if inside > outside:
-        raise refuse("the archive says that it holds more than it has", f"{inside} bytes in {outside}")
-
-
-def _globals_of(path: Path) -> list[str]:
-    """What the pickle would import, for the error's text."""
-    import torch
-
-    try:
-        return list(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))[:5]
-    except Exception:  # a pickle too broken to be listed has been refused already
-        return []
+def _entry(stated: list[Any], name: str) -> TensorEntry:
+    dtype = str(stated[0]).removeprefix("torch.")
+    return TensorEntry(_DTYPES.get(dtype, dtype), tuple(stated[1]), name, 0, 0)

@@ -15,7 +15,7 @@ from milepost.files import expand
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
 from milepost.tables.files import Folder, check_name
 from milepost.tables.forms import Family
-from milepost.tables.header import MAX_HEADER_BYTES, read_header
+from milepost.tables.header import LONGEST_HEADER_BYTES, MAX_HEADER_BYTES, read_header
 from milepost.tables.hub import HubModel, is_hub_id
 from milepost.tables.numbers import decode
 from milepost.tables.pickled import SUFFIXES, read_pickled
@@ -60,7 +60,7 @@ def read(
         revision: of a Hub id: branch, tag or commit.
         tensor: the key of the table, where the family is unknown or several tables could be meant.
         first_row: the row of position 0 of that table; wanted for a bare table.
-        max_header_bytes: longer headers are refused.
+        max_header_bytes: longer headers are refused; at most 100,000,000.
         allow_pickle: let torch's ``weights_only`` loader read ``.bin`` and ``.pt``.
 
     Returns:
@@ -86,6 +86,12 @@ def read(
         )
     if first_row is not None and first_row < 0:
         raise OptionError("the first row is a row of the table", got=str(first_row), fix="give 0 or more")
+    if not 0 < max_header_bytes <= LONGEST_HEADER_BYTES:
+        raise OptionError(
+            "the limit of a header is out of range",
+            got=f"--max-header {max_header_bytes}",
+            fix=f"give 1 to {LONGEST_HEADER_BYTES}; the safetensors library reads no longer ones",
+        )
     choice = _Choice(tensor, first_row)
     if text and path.is_dir():
         with Folder(path) as folder:
