@@ -58,3 +58,18 @@ def test_names_stay_on_the_page_where_one_length_was_measured(result):
         if word in document["spec"]["encodings"]
     ]
     assert named and max(named) < width
+
+
+@pytest.mark.parametrize("extreme", [1e300, -1e300, 1.7e308, float("inf"), float("nan")])
+def test_values_that_no_axis_holds_break_the_line_and_are_still_said(extreme):
+    chart = lines.Chart(key="k", title="t", x="x", y="y", ticks=[8, 16, 32], trained=8)
+    mixed = lines.Line("a", [8, 16, 32], [1.0, extreme, 2.0], [(16, extreme), (32, 2.0)])
+    alone = lines.Line("b", [8, 16, 32], [extreme] * 3)
+    svg = lines.draw_lines([mixed, alone], chart).svg
+    assert "e+2" not in re.sub("<desc.*?</desc>", "", svg) and "inf" not in svg.split("</desc>")[1]
+    assert "a: 1.000 at 8, 2.000 at 32." in svg
+
+
+def test_learned_table_of_huge_norms_is_drawn():
+    picture = {"cosine": [[1.0, 0.5], [0.5, 1.0]], "norms": [1e300, 1.7e308], "rows": 2}
+    assert figures.learned_table("learned", picture, 0).svg.startswith("<svg")

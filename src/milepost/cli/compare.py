@@ -146,6 +146,7 @@ def _compare(
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training, compare
     from milepost.comparison.refusals import choose_tokenizer
+    from milepost.files import expand
     from milepost.tasks import Options, find_task
 
     if log:
@@ -154,6 +155,8 @@ def _compare(
         check_log(log)
     html = plan_outputs(html=html).get("html")
     own, weights = options.pop("own") or "", options.pop("weights")
+    if own.startswith("~"):
+        own = str(expand(own))
     options["tokenizer"] = options["tokenizer"] or choose_tokenizer(
         own, reads_text=find_task(options["task"]).reads_text
     )

@@ -10,6 +10,7 @@ from milepost.diagnostics.measures import (
     Sample,
     cosines,
     energy_by_frequency,
+    is_measurable,
     mean_by_distance,
     nearest_rows,
     row_norms,
@@ -23,7 +24,7 @@ POINTS = 512
 
 
 def draw_pictures(positions: Float[np.ndarray, "positions dim"], sample: Sample) -> dict[str, Any]:
-    """Reduce a table to its pictures; empty where it has no rows or values that are not finite.
+    """Reduce a table to its pictures; empty where it has no rows, or values that are not finite or too large to be measured.
 
     Args:
         positions: all of them, ``(positions, dim)``.
@@ -34,7 +35,7 @@ def draw_pictures(positions: Float[np.ndarray, "positions dim"], sample: Sample)
         ``norms`` (means of blocks), and over the first 512 positions ``cosine_by_distance``, ``spectrum`` (shares of variance, falling),
         ``frequencies`` (shares by cycles over the rows) and ``nearest`` (the row most like each). Each tells its axes in words.
     """
-    if len(positions) < 2 or not np.isfinite(positions).all():
+    if len(positions) < 2 or not is_measurable(positions):
         return {}
     pictures: dict[str, Any] = {
         "thumbnail": _thumbnail(positions),

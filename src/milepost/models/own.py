@@ -46,7 +46,8 @@ def describe_own(folder: str, *, weights: bool) -> dict[str, Any]:
         ``layers``, ``dim``, ``heads``, ``init_std`` and ``sha256``.
 
     Raises:
-        UnsafeFile: MP130, files that are missing or malformed. UnknownFamily: MP120. SwapRefused: MP121.
+        OptionError: MP105, no folder. UnsafeFile: MP130, files that are missing or malformed. UnknownFamily: MP120.
+        SwapRefused: MP121.
     """
     config = _read_config(folder)
     find_family(str(config.model_type))
@@ -152,6 +153,12 @@ def _put(
 
 
 def _read_config(folder: str) -> PretrainedConfig:
+    if not Path(folder).is_dir():  # transformers would take it for a name on the Hub
+        raise OptionError(
+            "a model of your own is a folder, and there is none at this path",
+            got=folder,
+            fix=f"give a folder; a model on the Hub is downloaded with: hf download {folder} --local-dir DIR",
+        )
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises anything for a file that is missing or malformed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from milepost.reporting.compare_summary import CompareSummary, name_mean, name_metric
-from milepost.reporting.lines import Chart, Drawing, Line, draw_lines
+from milepost.reporting.lines import Chart, Drawing, Line, draw_lines, drawable
 from milepost.reporting.summary import capitalised, number
 from milepost.reporting.svg import ACCENT, MUTED, SERIES, new_figure, own_settings, to_svg
 
@@ -47,7 +47,7 @@ def value_by_length(summary: CompareSummary, prefix: str = "") -> list[Drawing]:
             means = [summary.value(name, n) for n in summary.lengths]
             dots = [(n, value) for n in summary.lengths for _, value in summary.values(name, n)]
             missing = [n for n in summary.lengths if summary.undefined(name, n)]
-            lines.append(Line(name, summary.lengths, [_or_nan(v) for v in means], dots, missing))
+            lines.append(Line(name, summary.lengths, [drawable(v) for v in means], dots, missing))
         chart = Chart(
             key=f"{prefix}length-{index}",
             title=f"{capitalised(name_mean(summary.metric))} by length",
@@ -129,8 +129,8 @@ def bins(curve: Sequence[float], edges: Sequence[int]) -> list[tuple[float, floa
 
 def learned_table(name: str, picture: Mapping[str, Any], index: int) -> Drawing:
     """The cosine similarity of all pairs of rows, and the norm of each row."""
-    cosine = np.array([[_or_nan(value) for value in row] for row in picture["cosine"]], dtype=float)
-    norms = np.array([_or_nan(value) for value in picture["norms"]], dtype=float)
+    cosine = np.array([[drawable(value) for value in row] for row in picture["cosine"]], dtype=float)
+    norms = np.array([drawable(value) for value in picture["norms"]], dtype=float)
     rows = picture["rows"]
     with own_settings():
         height = 306.0
@@ -182,11 +182,7 @@ def _describe_table(cosine: np.ndarray, norms: np.ndarray, rows: int) -> str:
         parts.append(
             f"Mean cosine of neighbours {number(near, 2)}, of rows half a table apart {number(far, 2)}."
         )
-    if len(norms):
+    if np.isfinite(norms).any():
         low, high = float(np.nanmin(norms)), float(np.nanmax(norms))
         parts.append(f"Norms from {number(low)} to {number(high)}.")
     return " ".join(parts)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value

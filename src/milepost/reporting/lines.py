@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ _MARKERS = "os^DvPX*"
 _DASHES = ((), (5, 1.5), (1.2, 1.2), (7, 1.5, 1.2, 1.5), (3, 1), (9, 2), (4, 1, 1, 1, 1, 1), (1, 2))
 _WIDTH, _LEFT, _RIGHT, _TOP, _PLOT = 860.0, 84.0, 200.0, 30.0, 320.0
 _LABEL_GAP = 16.0
+LARGEST = 1e100  # matplotlib cannot scale an axis to the largest numbers; no loss or score is near this
 _LONGEST_LABEL = 22
 _SEEDS_ASIDE = 9.0
 
@@ -32,7 +33,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Line:
-    """One encoding in a figure; a value that is not finite breaks the line."""
+    """One encoding in a figure; a value that is not finite, or above ``LARGEST``, breaks the line."""
 
     name: str
     x: Sequence[float]
@@ -62,8 +63,19 @@ class Chart:
     trained: int | None
 
 
+def drawable(value: float | None) -> float:
+    """A value as it is drawn: not at all where it is missing or too large.
+
+    >>> drawable(1.5), drawable(None), drawable(-1e300)
+    (1.5, nan, nan)
+    """
+    return math.nan if value is None or not abs(value) <= LARGEST else float(value)
+
+
 def draw_lines(lines: Sequence[Line], chart: Chart) -> Drawing:
     """Draw lines over a logarithmic axis, each named at its end; those without an answer go on below the plot."""
+    described = _describe_lines(lines, chart.trained)
+    lines = [_without_extremes(line) for line in lines]
     gone = [index for index, line in enumerate(lines) if line.no_answer]
     strip = 18.0 * len(gone) + (14.0 if gone else 0.0)
     height = _TOP + _PLOT + strip + 46
@@ -99,10 +111,15 @@ def draw_lines(lines: Sequence[Line], chart: Chart) -> Drawing:
             figure,
             key=chart.key,
             title=chart.title,
-            description=_describe_lines(lines, chart.trained),
+            description=described,
             words=[*(_shorten(line.name) for line in lines), chart.y, chart.x],
         )
     return Drawing(svg, ", ".join(line.name for line in lines))
+
+
+def _without_extremes(line: Line) -> Line:
+    dots = [(x, y) for x, y in line.dots if math.isfinite(drawable(y))]
+    return replace(line, y=[drawable(y) for y in line.y], dots=dots)
 
 
 def _style(index: int) -> dict[str, Any]:

@@ -55,6 +55,8 @@ def cost(
     >>> cost(gpt3)["present"]["parameters"]
     25165824
     """
+    if max_len is not None and max_len < 1:
+        raise OptionError("max_len counts positions", got=f"max_len={max_len}", fix="--max-len 1 or more")
     shape = read_shape(model, revision=revision, max_len=max_len)
     asked = sorted(set(lengths)) if lengths else [shape.sizes.max_len]
     for number in (*asked, shape.sizes.max_len):

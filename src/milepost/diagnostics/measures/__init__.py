@@ -41,12 +41,15 @@ __all__ = [
     "Sample",
     "cosines",
     "energy_by_frequency",
+    "is_measurable",
     "is_sinusoid",
     "mean_by_distance",
     "measure",
     "nearest_rows",
     "row_norms",
 ]
+
+LARGEST = 1e150  # of a value that is measured: products of larger ones are infinite
 
 MEASURED_ROWS = 512
 
@@ -102,6 +105,11 @@ class Sample:
         return bool(self.eigen[0][-1] > 1e-12 * np.trace(self.gram))
 
 
+def is_measurable(rows: Float[np.ndarray, "rows dim"]) -> bool:
+    """Whether all values are finite and none is so large that products of two are infinite."""
+    return float(np.abs(rows).max(initial=0.0)) <= LARGEST
+
+
 def measure(rows: Float[np.ndarray, "rows dim"], sample: Sample | None = None) -> dict[str, Measurement]:
     """Every measure of a table's rows in the order of their positions (reserved and class rows left out).
 
@@ -115,10 +123,9 @@ def measure(rows: Float[np.ndarray, "rows dim"], sample: Sample | None = None) -
     >>> measure(np.eye(4))["reverse_mapping_error"].reason
     'needs at least 64 rows, there are 4'
     """
-    if not np.isfinite(rows).all():
-        return {
-            name: Measurement(None, "the table holds values that are not finite") for name in MINIMUM_ROWS
-        }
+    if not is_measurable(rows):
+        reason = f"the table holds values that are not finite, or above {LARGEST:g}"
+        return {name: Measurement(None, reason) for name in MINIMUM_ROWS}
     results = {}
     compute = _measures(rows, sample or Sample(rows)) if len(rows) else {}
     for name, least in MINIMUM_ROWS.items():
