@@ -17,6 +17,7 @@ from milepost.diagnostics.measures import (
     MINIMUM_ROWS,
     Measurement,
     Sample,
+    is_measurable,
     is_sinusoid,
     measure,
 )
@@ -148,7 +149,7 @@ def _family_names_first_row(table: PositionTable) -> bool:
 
 def _is_fixed(facts: Facts, grid: tuple[int, ...] | None) -> bool:
     """Whether the rows are a sinusoid, whatever the family says: nobody trained them."""
-    if facts.rounding is None or not np.isfinite(facts.positions).all():
+    if facts.rounding is None or not is_measurable(facts.positions):
         return False
     return is_sinusoid(facts.positions, facts.rounding, grid)
 
