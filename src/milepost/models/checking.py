@@ -18,7 +18,7 @@ from milepost.models.families import families
 from milepost.models.subject import PADS_FAR, NotFinite, NotRunnable, Subject
 
 _SAME = "the same outputs as alone"
-_REPORT = "look at the error; the versions of transformers that Milepost is tested with are in docs/swap"
+_REPORT = "look at the error; docs/contributing/compatibility.md lists the tested versions of transformers"
 _OTHER_INPUTS = frozenset({"pixel_values", "input_features", "input_values", "bbox"})
 
 
