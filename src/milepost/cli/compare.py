@@ -22,7 +22,8 @@ _PRESETS: dict[str, dict[str, int]] = {
 }
 _PRESET = "Sizes to begin from; options beside it win.  [default: quick]"
 _DATA_OPTIONS = (
-    "tokenizer", "validation", "test", "text_column", "label_column", "header", "evaluate", "patch", "horizon"
+    "tokenizer", "validation", "test", "text_column", "label_column", "header", "encoding", "evaluate", "patch",
+    "horizon", "layout", "fill",
 )  # fmt: skip
 _TRAINING_OPTIONS = ("steps", "batch", "lr", "dtype", "compile")
 _EPILOG = """\b
@@ -67,6 +68,26 @@ Examples:
 @click.option("--text-column", help="Name or index of the column of texts, tokens or values.")
 @click.option("--label-column", help="Name or index of the column of labels.")
 @click.option("--header/--no-header", default=True, help="Whether the first row names the columns.")
+@click.option(
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    help="Text encoding of the files: utf-8, cp1252, utf-16, gb18030, ...",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["auto", "columns", "rows"]),
+    default="auto",
+    show_default=True,
+    help="Where a table of series has them: one per column, or one per row.",
+)
+@click.option(
+    "--fill",
+    type=click.Choice(["none", "previous", "linear"]),
+    default="none",
+    show_default=True,
+    help="Fill missing values of series; none refuses them.",
+)
 @click.option("--evaluate", default="blocks", show_default=True, help="blocks or sliding.")
 @click.option("--patch", default=0, help="Pixels of a patch's side, or steps in one position.")
 @click.option("--horizon", default=0, help="Steps to forecast.")

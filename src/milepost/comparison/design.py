@@ -130,10 +130,13 @@ class Design:
         _at_least("train_length", self.train_length, 2)
 
     def identity(self) -> dict[str, Any]:
-        """All that decides results, as plain JSON: the whole design, less where the data lay."""
+        """All that decides results, as plain JSON: the whole design, less where the data lay and how it was read.
+
+        ``data_sha256`` is of what was read.
+        """
         content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         for place in (content, content["options"], content["model"]):
-            for name in ("data", "validation", "test", "folder"):
+            for name in ("data", "validation", "test", "folder", "encoding", "layout", "fill"):
                 place.pop(name, None)
         return content
 

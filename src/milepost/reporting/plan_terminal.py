@@ -49,6 +49,8 @@ def print_plan(result: Mapping[str, Any], console: Console | None = None) -> Non
             f"About {duration(found['seconds'])} of training and {size(found['peak_memory_bytes'])} of memory at "
             "once, by a few steps of each encoding just now; measuring comes on top. Nothing was written.",
         )
+    for note in document.get("notes") or ():
+        say(console, f"Note: {note}")
     if looks := document["spec"].get("looks"):
         say(
             console,

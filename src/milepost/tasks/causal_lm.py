@@ -47,7 +47,7 @@ class CausalLM(Task):
         >>> len(task.streams.parts["train"]) > 5 * len(task.streams.parts["test"])
         True
         """
-        options.refuse(cls.name, "label_column", "patch", "horizon")
+        options.refuse(cls.name, "label_column", "patch", "horizon", "layout", "fill")
         return cls(Streams.read(source, options), options.evaluate)
 
     @property

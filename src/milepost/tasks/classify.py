@@ -93,7 +93,7 @@ class Classify(Task):
         >>> task.head.labels, task.labels[:2]
         (8, ('asyncio', 'decimal'))
         """
-        options.refuse(cls.name, "evaluate", "patch", "horizon")
+        options.refuse(cls.name, "evaluate", "patch", "horizon", "layout", "fill")
         main, given = _read(source, options), {}
         for part in ("validation", "test"):
             if (path := getattr(options, part)) is not None:
@@ -309,7 +309,9 @@ def _by_length(
 
 
 def _read(source: str, options: Options) -> LabelledSource:
-    return read_labelled(source, options.text_column, options.label_column, header=options.header)
+    return read_labelled(
+        source, options.text_column, options.label_column, header=options.header, encoding=options.encoding
+    )
 
 
 def _identify(document: Document) -> bytes:

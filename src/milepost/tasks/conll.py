@@ -9,6 +9,7 @@ from pathlib import Path
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.files import expand
 from milepost.tasks import python_library
+from milepost.tasks.decoding import UTF_8, read_encoding
 from milepost.tasks.sources import check_rows, find_files, hash_texts, is_there, iterate_lines
 from milepost.tasks.tables import find_column
 from milepost.tasks.text import BUILTIN_PREFIX
@@ -38,7 +39,13 @@ class TaggedSource:
     sha256: str
 
 
-def read_tagged(source: str, text_column: str | None = None, label_column: str | None = None) -> TaggedSource:
+def read_tagged(
+    source: str,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    *,
+    encoding: str = UTF_8,
+) -> TaggedSource:
     """Read words and tags: a word a line, columns set apart by tabs or blanks, an empty line after a sentence.
 
     In CoNLL-U (``.conllu``) words are the column ``form`` and tags ``upos``; ranges and empty words are
@@ -50,6 +57,7 @@ def read_tagged(source: str, text_column: str | None = None, label_column: str |
             ``.iob``, ``.iob2`` or ``.conllu`` files, or ``builtin:python-tokens``.
         text_column: of the words: an index from 0, or a name of CoNLL-U.
         label_column: of the tags, likewise.
+        encoding: of the files, as Python names it.
 
     Raises:
         DataError: MP110, with the line, for what is malformed. UnknownName: MP104, no such built-in.
@@ -64,7 +72,8 @@ def read_tagged(source: str, text_column: str | None = None, label_column: str |
         path = expand(source)
         lone = is_there(path) and not path.is_dir()
         files = [path] if lone else find_files(source, SUFFIXES, what="tagged")
-        read = [_read(file, text_column, label_column) for file in files]
+        codec = read_encoding(encoding)
+        read = [_read(file, text_column, label_column, codec) for file in files]
         marked = any(len(one) > 1 for one in read)
         documents = [[s] for one in read for d in one for s in d]
         if marked:
@@ -92,13 +101,15 @@ def _builtin(source: str, column: str | None) -> list[list[list[tuple[str, str]]
     return TAGGED[name]()
 
 
-def _read(file: Path, text_column: str | None, label_column: str | None) -> list[list[list[tuple[str, str]]]]:
+def _read(
+    file: Path, text_column: str | None, label_column: str | None, encoding: str
+) -> list[list[list[tuple[str, str]]]]:
     """Documents of a file; one where it marks none."""
     universal = file.suffix.lower() == ".conllu"
     documents: list[list[list[tuple[str, str]]]] = [[[]]]
     chosen, fields = None, 0
     known: dict[tuple[str, str], tuple[str, str]] = {}  # words come back: each pair is held once
-    for number, line in enumerate(iterate_lines(file), 1):
+    for number, line in enumerate(iterate_lines(file, encoding), 1):
         line = line.removesuffix("\n")
         row = line.split("\t") if "\t" in line else line.split()
         if not line.strip():

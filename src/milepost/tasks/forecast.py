@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -94,9 +94,9 @@ class Forecast(Task):
                 raise OptionError(
                     f"{name} counts steps", got=f"{name}={getattr(options, name)}", fix="1 or more"
                 )
-        main = read_series(source, options.text_column, header=options.header)
+        main = _read(source, options)
         given = {
-            part: read_series(path, options.text_column, header=options.header)
+            part: _read(path, options)
             for part, path in (("validation", options.validation), ("test", options.test))
             if path is not None
         }
@@ -107,7 +107,8 @@ class Forecast(Task):
             digest.update(f" {part} {parts[part].first} {len(parts[part].values)}".encode())
         for part, one in given.items():
             digest.update(f" {part} {one.sha256}".encode())
-        made = cls(main, parts, split, digest.hexdigest(), *sizes)
+        notes = tuple(dict.fromkeys(note for one in (main, *given.values()) for note in one.notes))
+        made = cls(replace(main, notes=notes), parts, split, digest.hexdigest(), *sizes)
         made.check_lengths(1, (1,))
         return made
 
@@ -125,6 +126,7 @@ class Forecast(Task):
             "source": self.series.name,
             "sha256": self.sha256,
             "channels": ", ".join(self.series.columns),
+            "layout": f"one series per {self.series.layout.removesuffix('s')}",
             "steps": len(self.series.values),
             "split": self.split,
             "patch": self.patch,
@@ -133,6 +135,10 @@ class Forecast(Task):
             "training_mean_mse": float(np.square(wanted).mean()),
             "last_value_mse": float(np.square(wanted - last).mean()),
         }
+
+    def notes(self, train_length: int, lengths: tuple[int, ...]) -> list[str]:
+        """How the table was read."""
+        return list(self.series.notes)
 
     def check_lengths(self, train_length: int, lengths: tuple[int, ...]) -> None:
         """Refuse lengths for which a part has not a single window.
@@ -220,6 +226,17 @@ def _gather(
     """Steps around moments, one window a moment and channel."""
     around = part.values[moments[:, None] + np.arange(begin, end)]
     return np.ascontiguousarray(around.transpose(0, 2, 1)).reshape(-1, end - begin)
+
+
+def _read(source: str, options: Options) -> Series:
+    return read_series(
+        source,
+        options.text_column,
+        header=options.header,
+        encoding=options.encoding,
+        layout=options.layout,
+        fill=options.fill,
+    )
 
 
 def _cut(main: Series, given: Mapping[str, Series], *, most_past: int) -> tuple[dict[str, Part], str]:

@@ -74,7 +74,18 @@ class Images(Task):
         >>> {part: len(chosen) for part, (_, chosen) in task.parts.items()}
         {'train': 1259, 'validation': 179, 'test': 359}
         """
-        options.refuse(cls.name, "tokenizer", "text_column", "label_column", "header", "evaluate", "horizon")
+        options.refuse(
+            cls.name,
+            "tokenizer",
+            "text_column",
+            "label_column",
+            "header",
+            "encoding",
+            "evaluate",
+            "horizon",
+            "layout",
+            "fill",
+        )
         if options.patch < 0:
             raise OptionError("patch counts pixels", got=f"patch={options.patch}", fix="1 or more")
         main = read_pictures(source)

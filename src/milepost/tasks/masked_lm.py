@@ -57,7 +57,7 @@ class MaskedLM(Task):
         >>> task.head.vocabulary_size - task.streams.facts["vocabulary"]
         1
         """
-        options.refuse(cls.name, "label_column", "patch", "horizon")
+        options.refuse(cls.name, "label_column", "patch", "horizon", "layout", "fill")
         return cls(Streams.read(source, options), options.evaluate)
 
     @property

@@ -13,6 +13,7 @@ from typing import Final
 
 from milepost.errors import DataError, UnsafeFile
 from milepost.files import expand, open_regular, unreadable
+from milepost.tasks.decoding import UTF_8, guess_encoding
 
 MAX_DATA_BYTES: Final = 1 << 30
 """Of all files of one source, and of the text that compressed ones hold."""
@@ -87,33 +88,31 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def iterate_characters(file: Path) -> Iterator[str]:
-    """The text of a UTF-8 file in pieces, without a byte order mark, any newline as ``\\n``.
+def iterate_characters(file: Path, encoding: str = UTF_8) -> Iterator[str]:
+    """The text of a file in pieces, without a byte order mark, any newline as ``\\n``.
 
     Raises:
-        DataError: MP110, for what cannot be read, is too large, is not UTF-8, or binary.
+        DataError: MP110, for what cannot be read, is too large, is not in ``encoding``, or binary.
     """
-    decoder, newlines = codecs.getincrementaldecoder("utf-8")(), io.IncrementalNewlineDecoder(None, True)
+    decoder, newlines = codecs.getincrementaldecoder(encoding)(), io.IncrementalNewlineDecoder(None, True)
     offset = characters = 0  # of what was read and decoded so far
     with open_regular(file) as stream:
         check_size(file, os.fstat(stream.fileno()).st_size)
         while True:
             piece, held = _read_piece(file, stream), len(decoder.getstate()[0])
-            mark = 0 if offset or not piece.startswith(codecs.BOM_UTF8) else len(codecs.BOM_UTF8)
+            marked = encoding == UTF_8 and not offset and piece.startswith(codecs.BOM_UTF8)
+            mark = len(codecs.BOM_UTF8) if marked else 0
             try:
                 text = newlines.decode(decoder.decode(piece[mark:], not piece), not piece)
             except UnicodeDecodeError as error:
-                raise DataError(
-                    "a file is not UTF-8 text",
-                    got=f"{file}: byte 0x{error.object[error.start]:02x} at offset {offset - held + mark + error.start}",
-                    fix="convert it to UTF-8, or leave it out",
+                raise _not_text(
+                    f"a file is not {'UTF-8' if encoding == UTF_8 else encoding} text",
+                    f"{file}: byte 0x{error.object[error.start]:02x} at offset {offset - held + mark + error.start}",
+                    file,
                 ) from None
             if "\x00" in text:
-                raise DataError(
-                    "a file is binary",
-                    got=f"{file}: a zero byte at character {characters + text.index(chr(0))}",
-                    fix="give text files",
-                )
+                at = characters + text.index(chr(0))
+                raise _not_text("a file is binary", f"{file}: a zero byte at character {at}", file)
             yield text
             if not piece:
                 return
@@ -121,14 +120,28 @@ def iterate_characters(file: Path) -> Iterator[str]:
             check_size(file, offset)
 
 
-def iterate_lines(file: Path) -> Iterator[str]:
-    """The lines of a UTF-8 file, each with its newline, as ``iterate_characters`` reads it.
+def _not_text(problem: str, got: str, file: Path) -> DataError:
+    with open_regular(file) as stream:
+        likely = guess_encoding(_read_piece(file, stream))
+    if likely is None:
+        return DataError(
+            problem, got=got, fix="give text files; convert them to UTF-8, or give compare their --encoding"
+        )
+    return DataError(
+        problem,
+        got=f"{got}; it is likely {likely}",
+        fix=f"convert it to UTF-8, or give compare --encoding {likely}",
+    )
+
+
+def iterate_lines(file: Path, encoding: str = UTF_8) -> Iterator[str]:
+    """The lines of a file, each with its newline, as ``iterate_characters`` reads it.
 
     Raises:
         DataError: MP110, also for a line of more than ``MAX_LINE_CHARACTERS``.
     """
     rest, number = "", 1
-    for piece in iterate_characters(file):
+    for piece in iterate_characters(file, encoding):
         *lines, rest = (rest + piece).split("\n")
         if max(len(rest), len(lines[0]) if lines else 0) > MAX_LINE_CHARACTERS:
             raise too_long(f"{file}, line {number}")
@@ -175,13 +188,13 @@ def check_size(place: str | Path, size: int) -> None:
         )
 
 
-def read_characters(file: Path) -> str:
-    """The text of a UTF-8 file, without a byte order mark, any newline as ``\\n``.
+def read_characters(file: Path, encoding: str = UTF_8) -> str:
+    """The text of a file, without a byte order mark, any newline as ``\\n``.
 
     Raises:
-        DataError: MP110, for what cannot be read, is too large, is not UTF-8, or binary.
+        DataError: MP110, for what cannot be read, is too large, is not in ``encoding``, or binary.
     """
-    return "".join(iterate_characters(file))
+    return "".join(iterate_characters(file, encoding))
 
 
 def _read_piece(file: Path, stream: io.BufferedReader) -> bytes:

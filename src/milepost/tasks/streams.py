@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -11,15 +12,17 @@ from jaxtyping import Float64, Int32, Int64
 
 from milepost.errors import DataError, OptionError
 from milepost.tasks.batches import TOKENS_A_BATCH
-from milepost.tasks.parts import Parts, hash_data, hash_text, make_parts
+from milepost.tasks.parts import TEST_SHARE, VALIDATION_SHARE, Parts, hash_data, hash_text, make_parts
+from milepost.tasks.sources import hash_texts
 from milepost.tasks.task import PARTS, Options
-from milepost.tasks.text import read_text
+from milepost.tasks.text import TextSource, read_text
 from milepost.tasks.tokens import Tokenizer, build_tokenizer
 
 MAX_TEST_TOKENS = 65_536
 SEPARATOR = "\n\n"
 PROTOCOLS = ("blocks", "sliding")
-_CUTS = (0.85, 0.9)  # of each document, where there are too few to hold whole ones out
+_BLOCKS, _SHORTEST_BLOCK = 20, 2_000  # of a document's test part, and characters of each
+_NEAR = 200  # characters
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Streams:
     def read(cls, source: str, options: Options) -> Self:
         """Read, split and tokenize; no document is in two parts.
 
-        Where there are too few documents to hold whole ones out, the ends of each are.
+        Where there are too few documents to hold whole ones out, blocks of each are, from all over it.
 
         Raises:
             DataError: MP110. UnknownName: MP104, no such tokenizer or built-in. OptionError: MP105.
@@ -55,9 +58,13 @@ class Streams:
                 got=f"evaluate={options.evaluate!r}",
                 fix="--evaluate blocks, or --evaluate sliding",
             )
-        main = read_text(source, options.text_column, header=options.header)
+
+        def read(path: str) -> TextSource:
+            return read_text(path, options.text_column, header=options.header, encoding=options.encoding)
+
+        main = read(source)
         given = {
-            part: read_text(path, options.text_column, header=options.header)
+            part: read(path)
             for part, path in (("validation", options.validation), ("test", options.test))
             if path is not None
         }
@@ -68,7 +75,11 @@ class Streams:
         ids = {part: _join(tokenizer, getattr(parts, part)) for part in PARTS}
         ids |= {part: ids[part][: MAX_TEST_TOKENS + 1] for part in PARTS[1:]}
         hashes = {part: one.sha256 for part, one in given.items()}
-        identity = hash_data(main.sha256, hashes, tokenizer.sha256)
+        if set(parts.train) <= set(main.documents):
+            identity = hash_data(main.sha256, hashes, tokenizer.sha256)
+        else:  # where documents were cut is a part of what the data is
+            cut = hash_texts(text for part in PARTS for text in getattr(parts, part))
+            identity = hash_data(main.sha256, hashes | {"cut": cut}, tokenizer.sha256)
         facts: dict[str, str | int | float] = {
             "source": main.name,
             "sha256": hash_data(main.sha256, hashes),
@@ -140,11 +151,39 @@ def _join(tokenizer: Tokenizer, documents: Sequence[str]) -> Int32[np.ndarray, "
 
 
 def _cut(documents: Sequence[str]) -> Parts[str]:
-    pieces = [
-        (text[: round(len(text) * _CUTS[0])],
-         text[round(len(text) * _CUTS[0]) : round(len(text) * _CUTS[1])],
-         text[round(len(text) * _CUTS[1]) :])
-        for text in dict.fromkeys(documents)
-    ]  # fmt: skip
+    unique = list(dict.fromkeys(documents))
+    pieces = [_cut_in_blocks(text) for text in unique]
     train, validation, test = (tuple(piece[i] for piece in pieces if piece[i]) for i in range(3))
-    return Parts(train, validation, test, len(documents) - len(pieces))
+    return Parts(train, validation, test, len(documents) - len(unique))
+
+
+def _cut_in_blocks(text: str) -> tuple[str, str, str]:
+    """Cut a text into training, validation and test blocks, so that each part is from all over it.
+
+    The end of a file is often of another kind: a licence, an index. Up to 20 test blocks, fewer in a short
+    text, lie at equal distances from a place that follows from the text; a validation block follows each. Behind
+    the end they go on at the beginning, so that each character is as likely to be in the test part.
+    """
+    count = max(1, min(_BLOCKS, int(len(text) * TEST_SHARE / _SHORTEST_BLOCK)))
+    test, validation = (round(len(text) * share / count) for share in (TEST_SHARE, VALIDATION_SHARE))
+    phase = int.from_bytes(hash_text(text)[:8], "little") % len(text)
+    starts = [phase + len(text) * block // count for block in range(count)]
+    begun = [
+        (at, part)
+        for start in starts
+        for at, part in ((start, 2), (start + test, 1), (start + test + validation, 0))
+    ]
+    begun = sorted(((at % len(text), part) for at, part in begun), key=lambda one: one[0])
+    cuts = [0, *(_line_end(text, at, min(_NEAR, validation // 4)) for at, _ in begun), len(text)]
+    parts: tuple[list[str], ...] = ([], [], [])
+    for part, (start, end) in zip(
+        [begun[-1][1], *(part for _, part in begun)], itertools.pairwise(cuts), strict=True
+    ):
+        parts[part].append(text[start:end])
+    train, validated, tested = map("".join, parts)
+    return train, validated, tested
+
+
+def _line_end(text: str, place: int, near: int) -> int:
+    """The end of the line at a place where that is near, so that blocks hold whole lines."""
+    return text.find("\n", place, place + near) + 1 or place

@@ -11,6 +11,7 @@ from typing import Any
 
 from milepost.errors import DataError
 from milepost.tables.files import MAX_JSON_VALUES
+from milepost.tasks.decoding import UTF_8
 from milepost.tasks.parquet import read_parquet
 from milepost.tasks.sources import MAX_LINE_CHARACTERS, check_rows, iterate_lines, too_long
 
@@ -26,7 +27,7 @@ SUFFIXES = (".jsonl", *_DIALECTS, ".parquet")
 _LONGEST = 300  # characters of an error's list of columns
 
 
-def read_columns(file: Path, choose: Choose, *, header: bool = True) -> Cells:
+def read_columns(file: Path, choose: Choose, *, header: bool = True, encoding: str = UTF_8) -> Cells:
     """Read columns of a table.
 
     A column without a value in some row is an empty text there. Commas in ``.csv`` may be quoted;
@@ -36,6 +37,7 @@ def read_columns(file: Path, choose: Choose, *, header: bool = True) -> Cells:
         file: of one of ``SUFFIXES``.
         choose: told the names of all columns, answers with the indices of those wanted; see ``find_column``.
         header: whether the first row of a ``.csv`` or ``.tsv`` holds names; without, they are 0, 1, 2, ...
+        encoding: of text files; Parquet has its own.
 
     Returns:
         A list for each row, of a text for each column wanted; numbers as Python writes them.
@@ -48,8 +50,8 @@ def read_columns(file: Path, choose: Choose, *, header: bool = True) -> Cells:
     if suffix == ".parquet":
         return read_parquet(file, choose)
     if suffix == ".jsonl":
-        return _json_lines(file, choose)
-    return _separated(file, choose, header, _DIALECTS[suffix])
+        return _json_lines(file, choose, encoding)
+    return _separated(file, choose, header, encoding, _DIALECTS[suffix])
 
 
 def find_column(wanted: str | None, names: Sequence[str], *, default: str, option: str) -> int:
@@ -82,11 +84,11 @@ def find_column(wanted: str | None, names: Sequence[str], *, default: str, optio
     )
 
 
-def _separated(file: Path, choose: Choose, header: bool, dialect: dict[str, Any]) -> Cells:
+def _separated(file: Path, choose: Choose, header: bool, encoding: str, dialect: dict[str, Any]) -> Cells:
     names: list[str] = []
     chosen: list[int] = []
     cells: Cells = []
-    for line, row in iterate_rows(file, dialect):
+    for line, row in iterate_rows(file, dialect, encoding):
         if not names:
             names = row if header else [str(index) for index in range(len(row))]
             chosen = choose(names)
@@ -103,12 +105,15 @@ def _separated(file: Path, choose: Choose, header: bool, dialect: dict[str, Any]
     return cells
 
 
-def iterate_rows(file: Path, dialect: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:
+def iterate_rows(
+    file: Path, dialect: dict[str, Any], encoding: str = UTF_8
+) -> Iterator[tuple[int, list[str]]]:
     """Rows of separated values that are not blank, each with the line on which it begins.
 
     Args:
-        file: UTF-8, any newlines.
+        file: any newlines.
         dialect: as of the module ``csv``.
+        encoding: of the file.
 
     Raises:
         DataError: MP110, for what cannot be read, with the line; for rows of more than
@@ -118,7 +123,7 @@ def iterate_rows(file: Path, dialect: dict[str, Any]) -> Iterator[tuple[int, lis
 
     def bounded() -> Iterator[str]:
         nonlocal taken
-        for text in iterate_lines(file):
+        for text in iterate_lines(file, encoding):
             taken += len(text)
             if taken > MAX_LINE_CHARACTERS:
                 raise too_long(f"{file}, the row from line {line} on")
@@ -149,10 +154,10 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _json_lines(file: Path, choose: Choose) -> Cells:
+def _json_lines(file: Path, choose: Choose, encoding: str) -> Cells:
     cells: Cells = []
     wanted: list[str] = []
-    for number, line in enumerate(iterate_lines(file), 1):
+    for number, line in enumerate(iterate_lines(file, encoding), 1):
         if not line.strip():
             continue
         place = f"{file}, line {number}"

@@ -72,7 +72,7 @@ class Tag(Task):
         >>> task.labels[:3]
         ('attribute', 'call', 'class')
         """
-        options.refuse(cls.name, "header", "evaluate", "patch", "horizon")
+        options.refuse(cls.name, "header", "evaluate", "patch", "horizon", "layout", "fill")
         main, given = _read(source, options), {}
         for part in ("validation", "test"):
             if (path := getattr(options, part)) is not None:
@@ -242,7 +242,7 @@ def _logits(model: nn.Module, batch: Mapping[str, Tensor]) -> Float[Tensor, "bat
 
 
 def _read(source: str, options: Options) -> TaggedSource:
-    return read_tagged(source, options.text_column, options.label_column)
+    return read_tagged(source, options.text_column, options.label_column, encoding=options.encoding)
 
 
 def _leave_out(

@@ -116,9 +116,12 @@ class Options:
         text_column: name or index of the column of texts, tokens or values.
         label_column: name or index of the column of labels.
         header: whether the first row of a table of text names its columns.
+        encoding: of text files, as Python names it: ``utf-8``, ``cp1252``, ``utf-16``, ``gb18030``, ...
         evaluate: ``blocks`` or ``sliding``.
         patch: pixels of a patch's side, or steps of a series in one position; 0 is the task's own choice.
         horizon: steps to forecast; 0 is the task's own choice.
+        layout: of a table of series: ``columns``, ``rows``, one series in each, or ``auto``.
+        fill: what a step of a series without a value gets: ``previous``, ``linear``; ``none`` refuses it.
     """
 
     tokenizer: str = "char"
@@ -127,9 +130,12 @@ class Options:
     text_column: str | None = None
     label_column: str | None = None
     header: bool = True
+    encoding: str = "utf-8"
     evaluate: str = "blocks"
     patch: int = 0
     horizon: int = 0
+    layout: str = "auto"
+    fill: str = "none"
 
     def refuse(self, task: str, *unknown: str) -> None:
         """Refuse options that a task has no use for.

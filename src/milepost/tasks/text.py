@@ -10,6 +10,7 @@ from typing import TypeVar
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.files import expand
 from milepost.tasks import markov, python_library, tables
+from milepost.tasks.decoding import UTF_8, read_encoding
 from milepost.tasks.sources import find_files, hash_texts, read_characters
 
 BUILTIN_PREFIX = "builtin:"
@@ -53,17 +54,19 @@ class LabelledSource:
     sha256: str
 
 
-def read_text(source: str, column: str | None = None, *, header: bool = True) -> TextSource:
+def read_text(
+    source: str, column: str | None = None, *, header: bool = True, encoding: str = UTF_8
+) -> TextSource:
     """Read documents: each ``.txt`` file is one, each row of a table is one.
 
-    Files are UTF-8, with or without a byte order mark; any newline counts as ``\\n``. Documents without
-    text are passed over.
+    A byte order mark is skipped; any newline counts as ``\\n``. Documents without text are skipped.
 
     Args:
         source: a ``.txt``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file, a folder of files of one of
             these formats at any depth, in the order of their names, or ``builtin:NAME``.
         column: name of the texts' column, or its index from 0; ``text``, or the only one, by default.
         header: whether the first row of a ``.csv`` or ``.tsv`` names its columns.
+        encoding: of the files, as Python names it.
 
     Raises:
         DataError: MP110, for what is missing, empty, not text, malformed, or of another format.
@@ -77,13 +80,14 @@ def read_text(source: str, column: str | None = None, *, header: bool = True) ->
         _refuse_columns(source, column)
         texts = _builtin(source, BUILTINS)
     else:
-        texts = []
+        texts, encoding = [], read_encoding(encoding)
         for file in find_files(source, SUFFIXES):
             if file.suffix.lower() == ".txt":
                 _refuse_columns(str(file), column)
-                texts.append(read_characters(file))
+                texts.append(read_characters(file, encoding))
             else:
-                texts += [row[0] for row in tables.read_columns(file, _choose(column), header=header)]
+                rows = tables.read_columns(file, _choose(column), header=header, encoding=encoding)
+                texts += [row[0] for row in rows]
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise DataError("the data holds no text", got=f"{source}: empty or white space only", fix="give text")
@@ -91,7 +95,12 @@ def read_text(source: str, column: str | None = None, *, header: bool = True) ->
 
 
 def read_labelled(
-    source: str, text_column: str | None = None, label_column: str | None = None, *, header: bool = True
+    source: str,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    *,
+    header: bool = True,
+    encoding: str = UTF_8,
 ) -> LabelledSource:
     """Read documents with a label each: rows of a table, or ``.txt`` files in a folder for each label.
 
@@ -100,6 +109,7 @@ def read_labelled(
         text_column: name or index from 0; ``text`` by default.
         label_column: name or index from 0; ``label`` by default.
         header: whether the first row of a ``.csv`` or ``.tsv`` names its columns.
+        encoding: of the files, as Python names it.
 
     Raises:
         DataError: MP110, also for a row without a label. Others as ``read_text``.
@@ -111,13 +121,13 @@ def read_labelled(
         _refuse_columns(source, text_column or label_column)
         documents = _builtin(source, LABELLED)
     else:
-        documents = []
+        documents, encoding = [], read_encoding(encoding)
         for file in find_files(source, SUFFIXES, what="labelled text"):
             if file.suffix.lower() == ".txt":
                 _refuse_columns(str(file), text_column or label_column)
-                documents.append((read_characters(file), _label_of(file, expand(source))))
+                documents.append((read_characters(file, encoding), _label_of(file, expand(source))))
             else:
-                documents += _labelled_rows(file, text_column, label_column, header)
+                documents += _labelled_rows(file, text_column, label_column, header, encoding)
     documents = [(text, label) for text, label in documents if text.strip()]
     if not documents:
         raise DataError("the data holds no text", got=f"{source}: empty or white space only", fix="give text")
@@ -125,13 +135,13 @@ def read_labelled(
 
 
 def _labelled_rows(
-    file: Path, text_column: str | None, label_column: str | None, header: bool
+    file: Path, text_column: str | None, label_column: str | None, header: bool, encoding: str
 ) -> list[tuple[str, str]]:
     def choose(names: Sequence[str]) -> list[int]:
         label = tables.find_column(label_column, names, default="label", option="--label-column")
         return [*_choose(text_column)(names), label]
 
-    rows = tables.read_columns(file, choose, header=header)
+    rows = tables.read_columns(file, choose, header=header, encoding=encoding)
     for number, (text, label) in enumerate(rows, 1):
         if text.strip() and not label.strip():
             raise DataError("a document has no label", got=f"{file}, row {number}", fix="label or drop it")
