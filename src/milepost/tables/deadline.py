@@ -48,4 +48,4 @@ class Deadline:
             self._over.set()
         if not good:
             raise result
-        return result  # type: ignore[no-any-return]
+        return result
