@@ -27,7 +27,8 @@ _TOKEN = re.compile(
     r"|(?P<string>'[^'\\\x00-\x1f]*'|\"[^\"\\\x00-\x1f]*\")"
     r"|(?P<mark>[(),=]))"
 )
-_MAX_CHARACTERS = 2_000
+_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
+_MAX_CHARACTERS = 8_000  # the divisors of a longrope scaling, written out, are the longest
 _MAX_DEPTH = 8
 
 
@@ -65,6 +66,15 @@ def render_value(value: Value) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return repr(value)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be written as a bare name.
+
+    >>> is_name("clamp"), is_name("1.0 2.5")
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None
 
 
 def parse_spec(text: str) -> Spec:

@@ -58,13 +58,16 @@ def test_a_trial_survives_the_way_to_a_worker() -> None:
 
 
 def test_encodings_are_read_into_their_canonical_form() -> None:
-    assert read_encodings(" rotary( theta = 1e4 ),learned(past=clamp) ") == ("rotary", "learned(past=clamp)")
+    assert read_encodings(" rotary( theta = auto ),learned(past=clamp) ") == (
+        "rotary",
+        "learned(past=clamp)",
+    )
     assert read_encodings(["none", "alibi"]) == ("none", "alibi")
 
 
 def test_the_same_encoding_in_two_spellings_is_refused() -> None:
     with pytest.raises(OptionError, match="twice"):
-        read_encodings("rotary,rotary(theta=10000)")
+        read_encodings("rotary,rotary(theta=auto)")
 
 
 def test_lengths_and_seeds_are_read() -> None:

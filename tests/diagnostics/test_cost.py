@@ -56,7 +56,8 @@ GPT3 = {
 }
 SPECS = [
     "learned", "learned(rank=3)", "learned(rows=40)", "learned(past=tile)", "sinusoidal", "sinusoidal(theta=50)", "rotary",
-    "rotary(partial=0.5)", "rotary(scaling=ntk(factor=4))", "xpos", "xpos(gamma=0.5)", "alibi", "t5",
+    "rotary(partial=0.5)", "rotary(scaling=ntk(factor=4))", "rotary(theta=500,scaling=dynamic(original=16))",
+    "rotary(scaling=llama3)", "xpos", "xpos(gamma=0.5)", "alibi", "t5",
     "t5(buckets=8,max_distance=20)", "shaw", "shaw(max_distance=3)", "kerple", "kerple(variant=power)", "fire",
     "fire(width=5)", "sandwich", "sandwich(width=6)", "none", "randomized(inner=learned,max_len=100)",
     "shape(inner=learned,max_shift=7)", "shape",

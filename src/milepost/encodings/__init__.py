@@ -10,6 +10,7 @@ from milepost.encodings.base import (
     register,
     registered,
     resolve,
+    settle,
 )
 from milepost.encodings.fire import FireBias
 from milepost.encodings.front import FrontShape, TokenAndPositionEmbedding
@@ -59,4 +60,5 @@ __all__ = [
     "register",
     "registered",
     "resolve",
+    "settle",
 ]

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from milepost.errors import OptionError, SpecError, UnknownName
-from milepost.spec import Spec, Value, parse_spec
+from milepost.spec import Spec, Value, is_name, parse_spec
 
 Positions: TypeAlias = "range | Int64[Tensor, '*batch seq']"
 PLACES = ("vectors", "rotate", "bias")
@@ -49,6 +49,8 @@ class Geometry:
         grid: rows and columns of patches, for images; ``None`` for text. Patches follow one another row
             by row.
         prefix: positions before the first patch: class and register tokens.
+        rotary: the model's own rotary settings as specs of ``rotary`` with all options; several where kinds of
+            layers differ, none where the model is not rotary.
     """
 
     dim: int
@@ -59,6 +61,7 @@ class Geometry:
     embedding_rms: float = 0.02
     grid: tuple[int, int] | None = None
     prefix: int = 0
+    rotary: tuple[Spec, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "head_dim", "max_len"):
@@ -97,9 +100,13 @@ class Encoding(nn.Module, abc.ABC):
 
     name: ClassVar[str] = ""
     defaults: ClassVar[Mapping[str, Value]] = {}
+    numbers: ClassVar[frozenset[str]] = frozenset()  # options that are auto or a number, and no other word
     # options that are themselves specs of something other than an encoding: name -> its own defaults
     nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {}
     relative: bool = False  # whether scores depend on the distance of query and key alone
+    sees_length: bool = (
+        False  # whether answers depend on the number of tokens, so that pads must take no position
+    )
     needs_whole: ClassVar[bool] = False  # whether positions depend on the length of the input: no cache
     needs_grid: ClassVar[bool] = False  # whether positions are places in an image: text is refused
     places: frozenset[str]
@@ -112,6 +119,11 @@ class Encoding(nn.Module, abc.ABC):
     @abc.abstractmethod
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Encoding:
         """Build the encoding for a model; ``options`` are complete, defaults filled in."""
+
+    @classmethod
+    def settle(cls, options: Mapping[str, Value], geometry: Geometry) -> Mapping[str, Value]:
+        """Complete options with the values that ``auto`` leaves to the model, where a spec must name them."""
+        return options
 
     @property
     def usable_length(self) -> int | None:
@@ -246,7 +258,13 @@ def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:
     if spec.name not in _REGISTRY:
         raise UnknownName.among("encoding", spec.name, _REGISTRY)
     cls = _REGISTRY[spec.name]
-    return cls, _completed(spec, cls.defaults, cls.nested)
+    options = _completed(spec, cls.defaults, cls.nested)
+    for key in cls.numbers:
+        if isinstance(options[key], str) and options[key] != "auto":
+            raise SpecError(
+                f"{spec.name}'s option {key} must be auto or a number", got=str(spec), fix=f"{key}=auto"
+            )
+    return cls, options
 
 
 def _completed(
@@ -314,7 +332,7 @@ def read_choice(key: str, value: object, choices: tuple[str, ...]) -> str:
 def canonical(spec: Spec | str) -> Spec:
     """The one spelling of a spec: defaults dropped, options sorted, words bare. Hashes are of this form.
 
-    >>> str(canonical("rotary(theta=10000)")), str(canonical("rotary(theta=5e5)"))
+    >>> str(canonical("rotary(theta=auto)")), str(canonical("rotary(theta=5e5)"))
     ('rotary', 'rotary(theta=500000)')
     """
     cls, options = resolve(spec)
@@ -334,8 +352,25 @@ def _kept(
             else:
                 value = canonical(value)
         if value != defaults[key]:
-            kept[key] = Spec(value) if isinstance(value, str) else value
+            kept[key] = Spec(value) if isinstance(value, str) and is_name(value) else value
     return kept
+
+
+def settle(spec: Spec | str, geometry: Geometry) -> Spec:
+    """The canonical spec with the model's own values filled in, as it is saved with a model.
+
+    Raises:
+        UnknownName: MP104. SpecError: MP103. OptionError: MP105, a model without one value for all layers.
+
+    >>> str(settle("randomized(inner=rotary)", Geometry(dim=8, heads=2, head_dim=4, max_len=16)))
+    'randomized(inner=rotary(theta=10000))'
+    """
+    cls, options = resolve(spec)
+    inner = {
+        key: settle(value, geometry) if isinstance(value, Spec) and key not in cls.nested else value
+        for key, value in options.items()
+    }
+    return canonical(Spec(cls.name, cls.settle(inner, geometry)))
 
 
 def build(spec: Spec | str, geometry: Geometry) -> Encoding:

@@ -29,6 +29,7 @@ class Remapped(Encoding, abc.ABC):
         self.inner = inner
         self.places = inner.places
         self.relative = inner.relative
+        self.sees_length = inner.sees_length
 
     @property
     def usable_length(self) -> int | None:
@@ -105,7 +106,8 @@ class RandomizedPositions(Remapped):
 
     def __init__(self, inner: Encoding, *, max_len: int) -> None:
         super().__init__(inner)
-        self.relative = False  # distances between drawn positions depend on the number of tokens
+        self.relative = False
+        self.sees_length = True
         if max_len < 1:
             raise OptionError("max_len must be at least 1", got=f"max_len={max_len}", fix="max_len=2048")
         self.max_len = max_len

@@ -10,12 +10,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from milepost.encodings.angles import build_angles, build_frequencies, check_theta, widest
-from milepost.encodings.base import Encoding, Geometry, register
-from milepost.encodings.memo import LastAnswer
+from milepost.encodings.base import Encoding, Geometry, read_choice, register
+from milepost.encodings.memo import LastAnswer, same_memory
 from milepost.encodings.positions import require_whole
-from milepost.encodings.scaling import SCALINGS, build_scaled
-from milepost.errors import OptionError
+from milepost.encodings.scaling import GROWING, SCALINGS, build_scaled, read_temperature
+from milepost.errors import OptionError, UnknownName
 from milepost.spec import Spec, Value
+
+_PLAIN, _PLAIN_THETA = Spec("none"), 10000.0
 
 
 @final
@@ -23,19 +25,21 @@ from milepost.spec import Spec, Value
 class RotaryPositions(Encoding):
     """Turns pairs of query and key dimensions, so that scores depend on relative distance alone.
 
-    Pair i is dimensions i and i + width / 2 of the ``width = partial * head_dim`` that turn (the half-split order of GPT-NeoX and Llama, not the
-    interleaved one of the paper and GPT-J; weights of the one do not fit the other). Angles are
-    float64, the turn is float32, the result has the dtype that came in.
+    Pair i is dimensions i and i + width / 2 of the ``width = partial * head_dim`` that turn (the half-split
+    order of GPT-NeoX and Llama, not the interleaved one of the paper and GPT-J; weights of the one do not
+    fit the other). With ``dynamic`` and ``longrope`` scaling, frequencies also depend on the number of
+    tokens, once that exceeds the original length.
 
     Args:
         head_dim: width of one head; even.
         theta: the longest wavelength is ``2 pi theta`` positions, nearly.
         partial: share of the head that turns, from its first dimension on.
-        frequencies: radians a position of each pair, instead of those of ``theta``.
-        temperature: what cosines and sines are multiplied by, as YaRN asks.
+        scaling: with complete options and a number as ``original``; see ``scaling.py``.
+        arithmetic: ``exact``: float64 angles, a float32 turn, and the dtype that came in. ``stock``: float32
+            angles and a turn in the dtype that came in, as transformers does it, bit for bit.
 
     Raises:
-        OptionError: MP105, an odd width or a base of 1 or less.
+        OptionError: MP105, an odd width, a base of 1 or less, or a scaling's option out of range.
 
     Source: Su et al. 2021 (RoFormer), section 3.2.2; scalings: see ``scaling.py``; partial: Black et al. 2022
     (GPT-NeoX). Differs: the pairing.
@@ -47,7 +51,8 @@ class RotaryPositions(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"theta": 10000.0, "partial": 1.0, "scaling": Spec("none")}
+    defaults: ClassVar[Mapping[str, Value]] = {"theta": "auto", "partial": "auto", "scaling": Spec("auto")}
+    numbers = frozenset(("theta", "partial"))
     nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {"scaling": SCALINGS}
 
     def __init__(
@@ -56,8 +61,8 @@ class RotaryPositions(Encoding):
         *,
         theta: float = 10000.0,
         partial: float = 1.0,
-        frequencies: tuple[float, ...] | None = None,
-        temperature: float = 1.0,
+        scaling: Spec = _PLAIN,
+        arithmetic: str = "exact",
     ) -> None:
         super().__init__()
         width = int(head_dim * partial)
@@ -70,27 +75,47 @@ class RotaryPositions(Encoding):
         self.head_dim = head_dim
         self.width = width
         self.theta = check_theta(theta)
-        self.frequencies = frequencies
-        self.temperature = temperature
+        self.scaling = scaling
+        self.stock = read_choice("arithmetic", arithmetic, ("exact", "stock")) == "stock"
+        self.temperature = read_temperature(scaling)
+        self.frequencies = tuple(self._scaled(None, "cpu").tolist())
+        self.sees_length = scaling.name in GROWING
+        self.relative = not self.sees_length
+        if not self.relative:
+            self._scaled(torch.ones(1, dtype=torch.int64, device="cpu"), "cpu")  # refuses what it cannot use
         self._memo = LastAnswer()
         self._copied = LastAnswer()
+        self._long = LastAnswer()
+
+    @classmethod
+    def settle(cls, options: Mapping[str, Value], geometry: Geometry) -> dict[str, Value]:
+        """Options as the model's own rotary settings have them; in other models, theta is 10,000."""
+        if not geometry.rotary:
+            return {**options, "theta": _PLAIN_THETA if options["theta"] == "auto" else options["theta"]}
+        return {key: _own(key, value, geometry) for key, value in options.items()}
 
     @classmethod
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
-        """Build for a model's head width."""
-        theta, partial = float(str(options["theta"])), float(str(options["partial"]))
-        plain, scaling = cls(geometry.head_dim, theta=theta, partial=partial), options["scaling"]
+        """Build for a model's head width; in a model that is rotary itself, with its arithmetic."""
+        settled = cls.settle(options, geometry)
+        partial, scaling = settled["partial"], settled["scaling"]
         assert isinstance(scaling, Spec)
-        if scaling.name == "none":
-            return plain
-        frequencies, temperature = build_scaled(scaling, plain.width, theta, geometry.max_len)
+        if scaling.name == "auto":
+            scaling = _PLAIN
+        if scaling.options.get("original") == "auto":
+            scaling = Spec(scaling.name, {**scaling.options, "original": geometry.max_len})
         return cls(
             geometry.head_dim,
-            theta=theta,
-            partial=partial,
-            frequencies=tuple(frequencies.tolist()),
-            temperature=temperature,
+            theta=float(str(settled["theta"])),
+            partial=1.0 if partial == "auto" else float(str(partial)),
+            scaling=scaling,
+            arithmetic="stock" if geometry.rotary else "exact",
         )
+
+    @property
+    def thresholds(self) -> tuple[int, ...]:
+        """The original length of scalings that change past it."""
+        return () if self.relative else (int(float(str(self.scaling.options["original"]))),)
 
     def rotate(
         self,
@@ -100,40 +125,101 @@ class RotaryPositions(Encoding):
         key_positions: Int64[Tensor, "*batch key"],
     ) -> tuple[Tensor, Tensor]:
         """Turn queries and keys by the angles of their positions."""
-        own, others = self._memo.get_both(
-            self._build,
-            query_positions,
-            key_positions,
-            key=(self.width, self.theta, self.frequencies, self.temperature),
-        )
+        dtype = torch.float32
+        if self.stock and not torch.is_autocast_enabled(query.device.type):
+            dtype = query.dtype
+        settings = (self.width, self.theta, self.scaling, self.stock, dtype)
+        if self.relative:
+            own, others = self._memo.get_both(
+                lambda positions: self._build(positions, None, dtype),
+                query_positions,
+                key_positions,
+                key=settings,
+            )
+        else:
+            parts = self._memo.get(
+                lambda: self._build_both(query_positions, key_positions, dtype),
+                query_positions,
+                key_positions,
+                key=settings,
+            )
+            own, others = parts[:2], parts[-2:]
         return self._turn(query, *own), self._turn(key, *others)
 
     def _turn(self, heads: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+        one = _turn_stock if self.stock else turn
         if self.width == self.head_dim:
-            return turn(heads, cos, signed_sin)
+            return one(heads, cos, signed_sin)
         turning, still = heads.split((self.width, self.head_dim - self.width), -1)
-        return torch.cat((turn(turning, cos, signed_sin), still), -1)
+        return torch.cat((one(turning, cos, signed_sin), still), -1)
 
-    def _build(self, positions: Tensor) -> tuple[Tensor, ...]:
+    def _build_both(
+        self, query_positions: Tensor, key_positions: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, ...]:
+        """Waves of queries and keys, once where they are the same."""
+        # the newest token is a query; keys may be places of a cache that are not filled yet
+        own = self._build(query_positions, query_positions, dtype)
+        if same_memory(query_positions, key_positions):
+            return own
+        return own + self._build(key_positions, query_positions, dtype)
+
+    def _build(self, positions: Tensor, newest: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...]:
         require_whole(positions)
-        if self.frequencies is None:
-            frequencies = build_frequencies(self.width, theta=self.theta, device=positions.device)
-        else:
-            frequencies = self._given(positions.device)
-        angles = build_angles(positions, frequencies)
-        return build_waves(angles, temperature=self.temperature)
+        frequencies = self._frequencies(positions.device)
+        if newest is not None:
+            length = newest.amax(-1, keepdim=True)[..., None] + 1
+            frequencies = self._grown(length).where(length > self.thresholds[0], frequencies)
+            return self._waves(positions[..., None].to(frequencies.dtype) * frequencies, dtype)
+        return self._waves(build_angles(positions, frequencies), dtype)
 
-    def _given(self, device: torch.device) -> Tensor:
+    def _waves(self, angles: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        return tuple(wave.to(dtype) for wave in build_waves(angles, temperature=self.temperature))
+
+    def _frequencies(self, device: torch.device) -> Tensor:
+        if self.scaling.name == "none" and not self.stock:
+            return build_frequencies(self.width, theta=self.theta, device=device)
         # kept by device: a copy from the host makes the device wait, so it is made once
         return self._copied.get(
-            lambda: (torch.tensor(self.frequencies, dtype=widest(device), device=device),),
+            lambda: (torch.tensor(self.frequencies, dtype=self._dtype(device), device=device),),
             key=(self.frequencies, str(device)),
         )[0]
 
+    def _grown(self, length: Tensor) -> Tensor:
+        """Frequencies of inputs past the original length."""
+        if self.scaling.name == "dynamic":
+            return self._scaled(length, length.device)
+        return self._long.get(lambda: (self._scaled(length, length.device),), key=str(length.device))[0]
+
+    def _scaled(self, length: Tensor | None, device: torch.device | str) -> Tensor:
+        return build_scaled(
+            self.scaling, self.width, self.theta, longest=length, dtype=self._dtype(device), device=device
+        )
+
+    def _dtype(self, device: torch.device | str) -> torch.dtype:
+        return torch.float32 if self.stock else widest(device)
+
     def extra_repr(self) -> str:
         """What the encoding was built with, for printing the module."""
-        given = "" if self.frequencies is None else f", temperature={self.temperature:.4g}, own frequencies"
-        return f"{self.head_dim}, theta={self.theta:g}, width={self.width}{given}"
+        scaled = "" if self.scaling.name == "none" else f", scaling={self.scaling.name}"
+        return f"{self.head_dim}, theta={self.theta:g}, width={self.width}{scaled}"
+
+
+def _own(key: str, value: Value, geometry: Geometry) -> Value:
+    """An option's value, or for ``auto`` that of the model's own settings."""
+    if value not in ("auto", Spec("auto")):
+        return value
+    found = [settings.options[key] for settings in geometry.rotary]
+    if any(one != found[0] for one in found):
+        raise OptionError(
+            f"layers of this model turn by settings of their own, so {key}=auto names no single one",
+            got=" and ".join(f"{key}={one}" for one in found),
+            fix=f"choose one: rotary({key}={found[0]})",
+        )
+    if isinstance(found[0], Spec) and found[0].name not in SCALINGS:
+        raise UnknownName.among(
+            "rotary scaling", found[0].name, [name for name in SCALINGS if name != "auto"]
+        )
+    return found[0]
 
 
 def build_waves(
@@ -156,3 +242,11 @@ def turn(
     wide = heads.float()
     swapped = wide.roll(heads.shape[-1] // 2, -1)
     return torch.addcmul(wide * cos, swapped, signed_sin).to(heads.dtype)
+
+
+def _turn_stock(heads: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+    """Turn pairs by the operations of transformers' ``apply_rotary_pos_emb``, in their order."""
+    if cos.ndim == 3:
+        cos, signed_sin = cos[:, None], signed_sin[:, None]
+    swapped = heads.roll(heads.shape[-1] // 2, -1)
+    return (heads * cos + swapped * signed_sin).to(heads.dtype)

@@ -6,74 +6,186 @@ import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor
 
-from milepost.encodings.angles import build_frequencies
 from milepost.errors import OptionError
 from milepost.spec import Spec, Value
 
 SCALINGS: Mapping[str, Mapping[str, Value]] = {
+    "auto": {},
     "none": {},
     "linear": {"factor": 2.0},
     "ntk": {"factor": 2.0},
-    "yarn": {"factor": 2.0, "original": "auto", "beta_fast": 32.0, "beta_slow": 1.0},
+    "dynamic": {"factor": 2.0, "original": "auto"},
+    "yarn": {
+        "factor": 2.0,
+        "original": "auto",
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "attention": "auto",
+        "truncate": "on",
+    },
+    "llama3": {"factor": 8.0, "low": 1.0, "high": 4.0, "original": "auto"},
+    "longrope": {"short": "auto", "long": "auto", "original": "auto", "factor": "auto", "attention": "auto"},
 }
+GROWING = ("dynamic", "longrope")
+"""Scalings whose frequencies change when an input is longer than the original length."""
 
 
 def build_scaled(
-    scaling: Spec, width: int, theta: float, original: int
-) -> tuple[Float64[Tensor, " pairs"], float]:
-    """Frequencies of each pair after scaling, and what cosines and sines are multiplied by.
+    scaling: Spec,
+    width: int,
+    theta: float,
+    *,
+    longest: Tensor | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = "cpu",
+) -> Float[Tensor, "*batch pairs"]:
+    """Frequencies of each pair after scaling, in radians per position.
 
-    ``linear`` divides all frequencies by the factor; ``ntk`` raises the base so that the lowest
-    frequency is divided by it and the highest stays; ``yarn`` divides those with fewer than
-    ``beta_slow`` turns over the ``original`` length, keeps those with more than ``beta_fast``, goes
-    over linearly between, and sharpens the scores a little.
+    The steps and their order are those of transformers, so that float32 gives its numbers bit for bit.
+
+    - ``linear`` divides all frequencies by the factor.
+    - ``ntk`` raises the base so that the lowest frequency is divided by the factor and the highest stays.
+    - ``dynamic`` does so only for inputs longer than the original length, the more the longer they are.
+    - ``yarn`` divides those with fewer than ``beta_slow`` turns over the original length, keeps those with
+      more than ``beta_fast``, and goes over linearly between.
+    - ``llama3`` divides those with fewer than ``low`` turns, keeps those with more than ``high``, and goes
+      over linearly in the number of turns between.
+    - ``longrope`` divides each by a number of its own: one of ``short``, or of ``long`` for inputs longer
+      than the original length.
 
     Args:
-        scaling: with complete options.
+        scaling: with complete options, ``original`` a number.
         width: dimensions that turn.
         theta: base before scaling.
-        original: positions the model was trained with, unless the spec says.
+        longest: tokens in the input, for ``dynamic`` and ``longrope``, which without it are as for short ones.
+        dtype: of the arithmetic.
+        device: where to build.
 
     Raises:
-        OptionError: MP105, a factor below 1, or turns in the wrong order.
+        OptionError: MP105, a factor below 1, turns in the wrong order, or lists of the wrong length.
 
-    Source: Chen et al. 2023 (position interpolation); NTK-aware scaling (bloc97 2023); Peng et al.
-    2023 (YaRN), section 3, whose bounds are rounded to whole pairs, as in the authors' code.
+    Source: Chen et al. 2023 (position interpolation); NTK-aware scaling (bloc97 2023) and its dynamic form
+    (emozilla 2023); Peng et al. 2023 (YaRN), section 3, whose bounds are rounded to whole pairs, as in the
+    authors' code; Llama team 2024, as in their code; Ding et al. 2024 (LongRoPE). Differs: ``dynamic`` depends
+    on this input alone, where transformers keeps the base of the longest input it has seen until a short one.
 
-    >>> build_scaled(Spec("linear", {"factor": 4.0}), 4, 100.0, 32)[0].tolist()
+    >>> build_scaled(Spec("linear", {"factor": 4.0}), 4, 100.0).tolist()
     [0.25, 0.025]
     """
-    factor = float(str(scaling.options["factor"]))
+    name, options = scaling.name, scaling.options
+    shares = torch.arange(0, width, 2, dtype=dtype, device=device) / width
+    if name == "none":
+        return 1.0 / (theta**shares)
+    if name == "longrope":
+        return 1.0 / (_divisors(scaling, longest is not None, len(shares)).to(shares) * theta**shares)
+    factor = _number(scaling, "factor")
     if not (math.isfinite(factor) and factor >= 1):
         raise OptionError("factor must be 1 or more", got=f"factor={factor:g}", fix="factor=2")
-    # on the CPU by name: a model being built on the meta device has no numbers there
-    plain = build_frequencies(width, theta=theta, device="cpu")
-    if scaling.name == "linear":
-        return plain / factor, 1.0
-    if scaling.name == "ntk":
+    if name in ("ntk", "dynamic"):
         if width < 4:
-            raise OptionError("ntk needs two pairs or more", got=f"{width} dimensions", fix="scaling=linear")
-        return build_frequencies(width, theta=theta * factor ** (width / (width - 2)), device="cpu"), 1.0
-    length = scaling.options["original"]
-    kept = _share_kept(scaling, width, theta, original if length == "auto" else float(str(length)))
-    return plain / factor * (1 - kept) + plain * kept, 0.1 * math.log(factor) + 1.0
-
-
-def _share_kept(scaling: Spec, width: int, theta: float, length: float) -> Tensor:
-    """1 for pairs that keep their frequency, 0 for those that are interpolated."""
-    fast, slow = (float(str(scaling.options[name])) for name in ("beta_fast", "beta_slow"))
-    if not (fast > slow > 0 and length >= 1):
+            raise OptionError(
+                f"{name} needs two pairs or more", got=f"{width} dimensions", fix="scaling=linear"
+            )
+        growth: Tensor | float = factor
+        if name == "dynamic":
+            original = _number(scaling, "original")
+            length = original if longest is None else longest.to(dtype).clamp(min=original)
+            growth = (factor * length / original) - (factor - 1)
+        base = theta * growth ** (width / (width - 2))
+        return 1.0 / (base**shares)
+    if name == "yarn":
+        powers = theta**shares
+        kept = 1 - _ramp(scaling, width, theta, dtype).to(shares.device)
+        return 1.0 / (factor * powers) * (1 - kept) + 1.0 / powers * kept
+    plain = 1.0 / (theta**shares)
+    if name == "linear":
+        return plain / factor
+    original, low, high = (_number(scaling, option) for option in ("original", "low", "high"))
+    if not (high > low > 0 and original >= 1):
         raise OptionError(
-            "yarn needs beta_fast above beta_slow, both positive, and an original length",
-            got=f"beta_fast={fast:g}, beta_slow={slow:g}, original={length:g}",
+            "llama3 needs high above low, both positive, and an original length",
+            got=", ".join(f"{key}={value}" for key, value in options.items()),
+            fix="low=1, high=4",
+        )
+    wavelengths = 2 * math.pi / plain
+    divided = torch.where(wavelengths > original / low, plain / factor, plain)
+    smooth = (original / wavelengths - low) / (high - low)
+    between = ~(wavelengths < original / high) & ~(wavelengths > original / low)
+    return torch.where(between, (1 - smooth) * divided / factor + smooth * divided, divided)
+
+
+def read_temperature(scaling: Spec) -> float:
+    """What cosines and sines are multiplied by, so that scores over more keys stay sharp.
+
+    >>> read_temperature(Spec("linear", {"factor": 4.0}))
+    1.0
+    """
+    if scaling.name not in ("yarn", "longrope"):
+        return 1.0
+    if scaling.options["attention"] != "auto":
+        return _number(scaling, "attention")
+    if scaling.options["factor"] == "auto":
+        return 1.0
+    factor = _number(scaling, "factor")
+    if factor <= 1:
+        return 1.0
+    if scaling.name == "yarn":
+        return 0.1 * math.log(factor) + 1.0
+    return math.sqrt(1 + math.log(factor) / math.log(_number(scaling, "original")))
+
+
+def write_numbers(numbers: list[float]) -> str:
+    """A list of numbers as an option's value; it reads back bit for bit.
+
+    >>> write_numbers([1.0, 1.25])
+    '1.0 1.25'
+    """
+    return " ".join(repr(float(number)) for number in numbers)
+
+
+def _number(scaling: Spec, option: str) -> float:
+    value = scaling.options[option]
+    if isinstance(value, int | float):
+        return float(value)
+    raise OptionError(
+        f"{scaling.name}'s option {option} must be a number", got=f"{option}={value}", fix=f"{option}=4"
+    )
+
+
+def _divisors(scaling: Spec, is_long: bool, pairs: int) -> Tensor:
+    name = "long" if is_long else "short"
+    try:
+        found = [float(number) for number in str(scaling.options[name]).split()]
+    except ValueError:
+        found = []
+    if len(found) != pairs or not all(math.isfinite(number) and number > 0 for number in found):
+        raise OptionError(
+            "longrope needs a positive number for each pair, of short and of long inputs",
+            got=f"{name}={scaling.options[name]!s:.40}, {pairs} pairs",
+            fix="short='1.0 1.1 ...', long='1.0 2.4 ...', or scaling=auto for those of the model",
+        )
+    return torch.tensor(found, dtype=torch.float64, device="cpu")
+
+
+def _ramp(scaling: Spec, width: int, theta: float, dtype: torch.dtype) -> Tensor:
+    """0 for pairs that keep their frequency, 1 for those that are interpolated."""
+    length, fast, slow = (_number(scaling, name) for name in ("original", "beta_fast", "beta_slow"))
+    if not (fast > slow > 0 and length >= 1) or scaling.options["truncate"] not in ("on", "off"):
+        raise OptionError(
+            "yarn needs beta_fast above beta_slow, both positive, an original length, and truncate=on or off",
+            got=f"beta_fast={fast:g}, beta_slow={slow:g}, original={length:g}, "
+            f"truncate={scaling.options['truncate']}",
             fix="beta_fast=32, beta_slow=1",
         )
     low, high = (
         width * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta)) for turns in (fast, slow)
     )
-    first, last = max(math.floor(low), 0), min(math.ceil(high), width - 1)
-    pairs = torch.arange(width // 2, dtype=torch.float64, device="cpu")
-    return 1 - ((pairs - first) / max(last - first, 0.001)).clamp(0, 1)
+    if scaling.options["truncate"] == "on":
+        low, high = math.floor(low), math.ceil(high)
+    first, last = max(low, 0), min(high, width - 1)
+    # on the CPU by name: a model being built on the meta device has no numbers there
+    pairs = torch.arange(width // 2, dtype=dtype, device="cpu")
+    return ((pairs - first) / (last - first or 0.001)).clamp(0, 1)

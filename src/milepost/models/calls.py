@@ -200,14 +200,18 @@ def _derived(state: State, call: Call) -> Positions:
     own, mask = _own(state, call), call.mask
     if mask is None or not state.follow_mask or (state.pad is not None and _counts_tokens(call)):
         return own
-    # the family's own positions are right where no pad comes first, or none at all if all pads count
-    plain = mask.all(-1, keepdim=True) if state.encoding.needs_whole else mask[:, :1] != 0
+    plain = _plain_rows(state, mask)
     if _can_look(mask) and plain.all():
         return own
     counted = build_positions(call.length, attention_mask=mask, device=call.device)
     if isinstance(own, range):
         own = build_positions(call.length, past_length=call.past, device=call.device)
     return torch.where(plain, own, counted)
+
+
+def _plain_rows(state: State, mask: Tensor) -> Tensor:
+    """Which sequences keep the family's own positions: those that no pad shifts."""
+    return mask.all(-1, keepdim=True) if state.encoding.sees_length else mask[:, :1] != 0
 
 
 def _own(state: State, call: Call) -> Positions:
@@ -306,7 +310,7 @@ def _cached_positions(state: State, call: Call, positions: Tensor, slots: Tensor
     total = call.mask.shape[1]
     places = build_positions(total, attention_mask=call.mask, device=call.device)
     if not explicit and not state.family.counts_mask:
-        places = torch.where(call.mask[:, :1] != 0, torch.arange(total, device=call.device), places)
+        places = torch.where(_plain_rows(state, call.mask), torch.arange(total, device=call.device), places)
     keys = places[:, slots.clamp(max=total - 1)]  # later slots of a static cache are not written yet
     return (keys + positions[..., -1:] - places[:, -1:]).clamp(min=0) if explicit else keys
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
-from milepost.encodings import build
+from milepost.encodings import build, settle
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
 from milepost.models.families import find_bases, find_family
 from milepost.models.measuring import geometries, table_rows
@@ -27,9 +28,12 @@ from milepost.models.transformers_private import (
     supports_sdpa,
     write_attention,
 )
+from milepost.spec import Spec
 from milepost.tables import PREFIX, Rule, read_rule
 
 _LARGEST_BYTES = 64 << 20  # of a JSON file
+# what a rotary spec means that a version without theta=auto wrote
+_UNSAID = Spec("rotary", {"theta": 10000.0, "partial": 1.0, "scaling": Spec("none")})
 
 
 def load(
@@ -101,8 +105,11 @@ def _build_swapped(
         with no_init_weights():
             made = make_model(cls, config)
         measured = geometries(made)  # as recorded: the new table holds nothing yet
-        built = [build(record["encoding"], shape) for shape in measured]
-    return install(made, built, spec=record["encoding"], geometries=measured, positions=record["positions"])
+        spec = record["encoding"]
+        if measured[0].rotary:
+            spec = str(settle(spec, replace(measured[0], rotary=(_UNSAID,))))
+        built = [build(spec, shape) for shape in measured]
+    return install(made, built, spec=spec, geometries=measured, positions=record["positions"])
 
 
 def _build_stock(

@@ -21,6 +21,7 @@ class Family:
         table: path of the position table from ``base``: an embedding, or a parameter ``[1, rows, dim]``.
             Without one, absolute encodings are added to the token embeddings.
         rotary: path of the rotary module, which is silenced.
+        partial: whether the family heeds ``partial_rotary_factor``.
         first_row: row of position 0, where no ``pad`` says.
         pad: token id that gets no position, ``config`` for ``pad_token_id``. Rows begin after it, the
             family counts other tokens, and ``position_ids`` are rows.
@@ -45,6 +46,7 @@ class Family:
     causal: str
     table: str | None = None
     rotary: str | None = None
+    partial: bool = False
     first_row: int = 0
     pad: int | str | None = None
     counts_mask: bool = False

@@ -13,6 +13,7 @@ from milepost.models.calls import STATE
 from milepost.models.families import find_bases
 from milepost.models.family import Family
 from milepost.models.record import KEY
+from milepost.models.rope import read_rotary
 from milepost.models.slot import Slot
 
 
@@ -91,6 +92,7 @@ def _describe(base: PreTrainedModel, family: Family, *, rows: int, rms: float) -
         embedding_rms=rms,
         grid=family.grid_of(config),
         prefix=family.prefix or 0,
+        rotary=read_rotary(config, family),
     )
 
 

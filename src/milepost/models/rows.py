@@ -96,7 +96,10 @@ ROWS = (
     _rotary("llama", "Llama"),
     _rotary("mistral", "Mistral"),
     _rotary("qwen2", "Qwen2"),
-    _rotary("gpt_neox", "GPTNeoX"),
+    _rotary("qwen3", "Qwen3"),
+    _rotary("phi", "Phi", partial=True),
+    _rotary("phi3", "Phi3", partial=True),
+    _rotary("gpt_neox", "GPTNeoX", partial=True),
     _rotary("modernbert", "ModernBert", causal="never"),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 import milepost
-from milepost.encodings import Encoding, Geometry, LearnedPositions, build, canonical
+from milepost.encodings import Encoding, Geometry, LearnedPositions, build, canonical, settle
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
 from milepost.models.calls import STATE, State, clear_vectors, hand_positions
@@ -47,11 +47,13 @@ def swap(
     """Put ``encoding`` into ``model`` in the place of what it has, in place.
 
     An absolute encoding replaces the table, or is added to the token embeddings of a rotary family; a
-    rotary or bias encoding acts in each self-attention, and the table is taken out. A family's own
-    rotation is put to rest. An encoder and a decoder each get an encoding of their own. ``learned`` keeps the rows of the table that is there, unless its options
-    ask for other initial values: outputs and gradients are then bit-identical to the model's before,
-    but where the attention mask shows left pads. The model is untouched when this fails; its config is
-    replaced by a copy, so that other models built from it stay as they are.
+    rotary or bias encoding acts in each self-attention, and the table is removed. A family's own rotation
+    is switched off. An encoder and a decoder each get an encoding of their own. ``learned`` keeps the rows
+    of the table that is there, unless its options ask for other initial values. ``rotary`` takes base, share
+    and scaling from the model's own rotary settings unless its options say otherwise. In both cases outputs
+    and gradients are bit-identical to the model's before, except where the attention mask shows left pads.
+    The model is untouched when this fails; its config is replaced by a copy, so that other models built from
+    it stay as they are.
 
     Args:
         model: a model of transformers, of a known family; changed.
@@ -167,6 +169,7 @@ def _install(
     positions: str,
 ) -> Model:
     parts = find_bases(model)
+    spec = None if spec is None else str(settle(spec, geometries[0]))
     for (_, family), encoding in zip(parts, encodings, strict=True):
         _check_sense(family, encoding)
     implementation = _implementation(model, encodings[0])

@@ -30,6 +30,7 @@ class Sizes:
         kv_heads: of keys and values.
         head_dim: width of one head.
         max_len: positions that a table gets.
+        partial: share of a head that the model's own rotary encoding turns.
     """
 
     layers: int
@@ -38,6 +39,7 @@ class Sizes:
     kv_heads: int
     head_dim: int
     max_len: int
+    partial: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,16 @@ def _complete(spec: Spec, defaults: Options) -> Options:
         number = isinstance(defaults[key], int | float)
         if number and not (isinstance(value, int | float) and value >= 0):
             raise SpecError(f"{spec.name}'s option {key} must be a number", got=str(spec), fix=f"{key}=1")
+        if (
+            defaults[key] == "auto"
+            and key in _AUTO
+            and not (_word(value) == "auto" or (isinstance(value, int | float) and value > 0))
+        ):
+            raise SpecError(
+                f"{spec.name}'s option {key} must be auto or a number above 0",
+                got=str(spec),
+                fix=f"{key}=auto",
+            )
         if key in _WORDS and _word(value) not in _WORDS[key]:
             raise OptionError(
                 f"{key} must be one of its words", got=str(spec), fix=f"one of {', '.join(_WORDS[key])}"
@@ -169,7 +181,8 @@ def _word(value: Value) -> str:
 
 
 def _width(s: Sizes, o: Options) -> int:
-    return int(s.head_dim * float(str(o.get("partial", 1.0))))
+    partial = o.get("partial", 1.0)
+    return int(s.head_dim * (s.partial if _word(partial) == "auto" else float(str(partial))))
 
 
 def _none(s: Sizes, o: Options) -> int:
@@ -195,9 +208,9 @@ def _sinusoidal(s: Sizes, o: Options, n: int) -> Work:
 def _rotary(s: Sizes, o: Options, n: int) -> Work:
     width = _width(s, o)
     pairs = width // 2
-    frequencies = 2 * pairs if _word(o["scaling"]) == "none" else 0
+    frequencies = {"auto": 2 * pairs, "none": 2 * pairs, "dynamic": 4 * pairs + 6}
     return Work(
-        shared=frequencies + 6 * n * pairs,
+        shared=frequencies.get(_word(o["scaling"]), 0) + 6 * n * pairs,
         kept=2 * n * width,
         layer=3 * n * width * (s.heads + s.kv_heads),
         held=2 * n * width,
@@ -256,10 +269,11 @@ def _sandwich(s: Sizes, o: Options, n: int) -> Work:
 
 _WORDS = {
     "past": ("error", "clamp", "tile", "group", "linear", "bicubic"),
-    "scaling": ("none", "linear", "ntk", "yarn"),
+    "scaling": ("auto", "none", "linear", "ntk", "dynamic", "yarn", "llama3", "longrope"),
     "variant": ("log", "power"),
 }
-_ROTARY: Options = {"theta": 10000.0, "partial": 1.0, "scaling": Spec("none")}
+_AUTO = ("theta", "partial")
+_ROTARY: Options = {"theta": "auto", "partial": "auto", "scaling": Spec("auto")}
 _LEARNED: Options = {"std": "auto", "past": "error", "init": "normal", "rank": 0, "rows": 0, "count": "off"}
 
 FORMULAS: Mapping[str, Formula] = {

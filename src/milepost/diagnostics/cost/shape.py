@@ -114,6 +114,8 @@ def read_shape(
     if length is None:
         raise OptionError("the configuration claims no length", got=source, fix="give one: --max-len N")
     sizes = _sizes(config, tables, length)
+    if family.positions_by == "rotary":
+        sizes = replace(sizes, partial=float(str(_rotary_options(config).get("partial", 1.0))))
     positions_by = _positions_by(family, config, tables)
     encoding, parameters = _encoding(positions_by, config, sizes, tables)
     if isinstance(record, Mapping) and "encoding" in record:  # else it holds lengths alone
