@@ -297,7 +297,7 @@ def test_lengths_that_other_verbs_recorded_survive_a_swap(tmp_path: Path) -> Non
     model.config.milepost = {"trained_length": 128, "extension": {"method": "tile"}}
     swap(model, "rotary").save_pretrained(tmp_path)
     record = load(tmp_path).config.milepost
-    assert (record["encoding"], record["trained_length"]) == ("rotary", 128)
+    assert (record["encoding"], record["trained_length"]) == ("rotary(theta=10000)", 128)
     assert record["extension"] == {"method": "tile"}
 
 
