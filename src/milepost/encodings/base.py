@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from milepost.encodings.positions import count_from
 from milepost.errors import OptionError, SpecError, UnknownName
 from milepost.spec import Spec, Value, is_name, parse_spec
 
@@ -184,6 +185,12 @@ class Encoding(nn.Module, abc.ABC):
         """
         return None
 
+    def vectors_from(
+        self, start: int, length: int, *, device: torch.device | str | None = None
+    ) -> Float[Tensor, "seq dim"] | None:
+        """Vectors at positions ``start``, ``start + 1``, ...; a traced graph does not fix ``length``."""
+        return self.vectors(count_from(start, length, device=device), device=device)
+
     def rotate(
         self,
         query: Float[Tensor, "batch heads query head_dim"],
@@ -215,10 +222,21 @@ class Encoding(nn.Module, abc.ABC):
     def embed(
         self, embeddings: Float[Tensor, "batch seq dim"], positions: Positions | None = None
     ) -> Float[Tensor, "batch seq dim"]:
-        """Add ``vectors`` to token embeddings; without ``positions`` they are 0, 1, 2, ... ."""
+        """Add ``vectors`` to token embeddings; without ``positions`` they are 0, 1, 2, ... .
+
+        Raises:
+            OptionError: MP105, token ids instead of their embeddings.
+        """
+        if not embeddings.is_floating_point() or embeddings.ndim < 2:
+            raise OptionError(
+                "position vectors are added to token embeddings, floating point of shape (batch, seq, dim)",
+                got=f"{embeddings.dtype}, shape {tuple(embeddings.shape)}",
+                fix="pass the token embeddings, layer(tokens(ids)); layer.vectors(positions) gives the vectors alone",
+            )
         if positions is None:
-            positions = range(embeddings.shape[-2])
-        added = self.vectors(positions, device=embeddings.device)
+            added = self.vectors_from(0, embeddings.shape[-2], device=embeddings.device)
+        else:
+            added = self.vectors(positions, device=embeddings.device)
         return embeddings if added is None else embeddings + added.to(embeddings.dtype)
 
 

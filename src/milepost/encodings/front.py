@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from milepost.encodings.learned import LearnedPositions
 from milepost.encodings.positions import build_positions
+from milepost.encodings.tracing import is_exported, is_traced
 from milepost.errors import OptionError, PastTheEnd
 
 # names of tokens, positions, segments, scale and shift in each family's own files, prefix left out
@@ -165,8 +166,8 @@ class TokenAndPositionEmbedding(nn.Module):
             PastTheEnd: MP101, an input longer than the table.
         """
         rows = self._rows(tokens, attention_mask, positions)
-        added = self.positions.vectors(rows)
-        if self.shape.pad_by_token and isinstance(rows, Tensor):
+        added = self._first_rows(tokens) if rows is None else self.positions.vectors(rows)
+        if self.shape.pad_by_token and rows is not None:
             # RoBERTa's row of pads is never trained
             added = added.detach().where((rows < self.shape.first_row)[..., None], added)
         if self.segments is not None:
@@ -183,7 +184,7 @@ class TokenAndPositionEmbedding(nn.Module):
     def _goes_by_sequence(self, tokens: Tensor, added: Tensor) -> bool:
         return (
             not torch.is_grad_enabled()
-            and not torch.compiler.is_compiling()
+            and not is_traced()
             and not torch.is_autocast_enabled(tokens.device.type)
             and tokens.device.type == "cpu"
             and tokens.ndim == 2
@@ -206,9 +207,8 @@ class TokenAndPositionEmbedding(nn.Module):
             return _KeptLookup.apply(tokens, self.tokens.weight, self.shape.pad)
         return self.tokens(tokens)
 
-    def _rows(
-        self, tokens: Tensor, attention_mask: Tensor | None, positions: Tensor | None
-    ) -> range | Tensor:
+    def _rows(self, tokens: Tensor, attention_mask: Tensor | None, positions: Tensor | None) -> Tensor | None:
+        """Rows of the tokens; ``None`` where they are ``first_row``, ``first_row + 1``, ... ."""
         first = self.shape.first_row
         if positions is not None:
             return positions + first
@@ -219,7 +219,11 @@ class TokenAndPositionEmbedding(nn.Module):
             mask = attention_mask.to(torch.int64)
             # a pad has the row before the first, which is there for it
             return (build_positions(tokens.shape[1], attention_mask=mask) + 1) * mask + first - 1
-        if tokens.shape[1] + first > self.shape.rows:
+        return None
+
+    def _first_rows(self, tokens: Tensor) -> Tensor:
+        first = self.shape.first_row
+        if not is_exported() and tokens.shape[1] + first > self.shape.rows:
             usable = self.shape.rows - first
             raise PastTheEnd(
                 f"position {tokens.shape[1] - 1} is past the end of the table",
@@ -227,7 +231,7 @@ class TokenAndPositionEmbedding(nn.Module):
                 fix="shorten the input, or grow the table: milepost extend MODEL "
                 f"--to {1 << (tokens.shape[1] - 1).bit_length()}",
             )
-        return range(first, first + tokens.shape[1])
+        return self.positions.vectors_from(first, tokens.shape[1], device=tokens.device)
 
     def extra_repr(self) -> str:
         """The shape, for printing the module."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor
 
+from milepost.encodings.tracing import is_traced
+
 _LARGEST = 1 << 22  # numbers kept alive between calls: 16 MB of float32
 
 
@@ -14,7 +16,7 @@ class LastAnswer:
     """One answer, kept while the same unchanged memory asks for it, through any view.
 
     A model calls one encoding in each layer with the same positions; cosines or distances are then
-    built once a forward pass. Nothing is kept where a kept tensor could be wrong later: in a compiled
+    built once a forward pass. Nothing is kept where a kept tensor could be wrong later: in a traced
     graph, in a graph being captured, in inference mode, on the meta device. Copies and pickles start
     empty. ``make`` must not depend on anything but the tensors and ``key``, parameters least of all.
     """
@@ -29,7 +31,7 @@ class LastAnswer:
         self, make: Callable[[], tuple[Tensor, ...]], *tensors: Tensor, key: Hashable = None
     ) -> tuple[Tensor, ...]:
         """The answer of ``make`` for these tensors."""
-        if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+        if is_traced() or torch.is_inference_mode_enabled():
             return make()
         if not all(_is_safe(tensor) for tensor in tensors):
             return make()
@@ -64,7 +66,7 @@ def same_memory(left: Tensor, right: Tensor) -> bool:
     """Whether two tensors on a real device are views of the same numbers in the same order."""
     if left is right:
         return True
-    if torch.compiler.is_compiling() or not (_is_safe(left) and _is_safe(right)):
+    if is_traced() or not (_is_safe(left) and _is_safe(right)):
         return False
     return (
         left.data_ptr() == right.data_ptr()

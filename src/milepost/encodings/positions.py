@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Int, Int64
 from torch import Tensor
 
+from milepost.encodings.tracing import is_traced
 from milepost.errors import OptionError
 
 
@@ -78,6 +79,21 @@ def build_positions(
         continued = document_starts.to(torch.int64).cumsum(-1) == 0
         return torch.where(continued, slots + past_length, slots - begun) + first_row
     return (torch.arange(length, device=device, dtype=torch.int64) + past_length)[None] + first_row
+
+
+def count_from(
+    start: int, length: int, *, device: torch.device | str | None = None
+) -> range | Int64[Tensor, " seq"]:
+    """Positions ``start``, ``start + 1``, ...: a ``range``, or int64 while a graph is traced.
+
+    A ``range`` holds plain integers, so a graph would fix its length.
+
+    >>> count_from(2, 3)
+    range(2, 5)
+    """
+    if is_traced() or isinstance(length, torch.SymInt):
+        return torch.arange(length, device=device) + start
+    return range(start, start + length)
 
 
 def build_shard_positions(

@@ -9,10 +9,12 @@ from typing import Self
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.func import debug_unwrap
 
 from milepost.encodings.base import Encoding, Positions, read_choice
 from milepost.encodings.grid import STRETCHED
-from milepost.encodings.positions import require_contiguous, require_whole
+from milepost.encodings.positions import count_from, require_contiguous, require_whole
+from milepost.encodings.tracing import has_values, is_exported, is_traced
 from milepost.errors import OptionError, PastTheEnd
 
 OVERFLOW = ("error", "clamp", "tile", "group", *STRETCHED)
@@ -82,15 +84,26 @@ class PositionTable(Encoding, abc.ABC):
         if isinstance(positions, range):
             return self._at_range(positions)
         require_whole(positions)
-        compiling = torch.compiler.is_compiling()
-        if not compiling:
-            self._deferred.poll(self)
-        if positions.device.type == "cpu" and not compiling and not self._defers_on_cpu:
-            if positions.numel():
-                lowest, highest = torch.aminmax(positions)
-                self._check(int(lowest), int(highest))
-            return self._gather(self._counted(self._rows(positions)))
-        return self._at_device(positions, note=not compiling)
+        seen = positions if is_traced() else debug_unwrap(positions)  # under vmap: those of the whole batch
+        checked = self._check_values(seen)
+        self._count(seen)
+        if checked:
+            return self._gather(self._rows(positions))
+        rows, missing = self._clamp(positions)
+        return self._gather(rows).masked_fill(missing[..., None], float("nan"))
+
+    def vectors_from(
+        self, start: int, length: int, *, device: torch.device | str | None = None
+    ) -> Float[Tensor, "seq dim"]:
+        """Rows ``start`` to ``start + length``; a traced graph does not fix ``length``.
+
+        Raises:
+            PastTheEnd: MP101, a position that has no row; in an exported graph its vector is NaN.
+        """
+        if is_traced() and not is_exported() and self.past == "error":
+            return self._between(start, start + length)  # a slice, and an error past the end
+        device = next(self.parameters()).device if device is None else device
+        return self.vectors(self.group(count_from(start, length, device=device), device=device))
 
     def group(
         self,
@@ -191,6 +204,15 @@ class PositionTable(Encoding, abc.ABC):
         """Add position vectors to token embeddings: ``embed`` under torch's own name."""
         return self.embed(embeddings, positions)
 
+    def check_length(self, length: int) -> None:
+        """Refuse an input whose last positions have no row.
+
+        Raises:
+            PastTheEnd: MP101, more positions than ``usable_length``.
+        """
+        if self.usable_length is not None:
+            self._check(0, length - 1)
+
     def check_positions_seen(self) -> None:
         """Raise what earlier calls on a device put off; waits for the device.
 
@@ -202,37 +224,52 @@ class PositionTable(Encoding, abc.ABC):
     def _at_range(self, positions: range) -> Tensor:
         if not positions:
             return self._slice(0, 0)
-        start, stop = positions.start, positions.stop
-        self._check(start, stop - 1)
+        self._check(positions.start, positions.stop - 1)
         require_contiguous(positions)
-        if stop <= self.max_len:
-            if self._counts():
-                assert self.trained_counts is not None
-                self.trained_counts[start:stop] += 1
-            return self._slice(start, stop)
-        beyond = torch.arange(start, stop, device=next(self.parameters()).device)
-        return self._gather(self._counted(self._rows(beyond)))
+        if positions.stop <= self.max_len:
+            return self._between(positions.start, positions.stop)
+        beyond = torch.arange(positions.start, positions.stop, device=next(self.parameters()).device)
+        self._count(beyond)
+        return self._gather(self._rows(beyond))
 
-    def _at_device(self, positions: Tensor, *, note: bool) -> Tensor:
+    def _between(self, start: int, stop: int) -> Tensor:
+        self._check(start, stop - 1)
+        if self._counts():
+            assert self.trained_counts is not None
+            self.trained_counts[start:stop] += 1
+        return self._slice(start, stop)
+
+    def _check_values(self, positions: Tensor) -> bool:
+        """Check positions on the CPU now, and put others off; whether all are known to have a row."""
+        if is_traced() or not has_values(positions):
+            return False
+        self._deferred.poll(self)
+        at_host = positions.device.type == "cpu" and not self._defers_on_cpu
+        if positions.numel() and at_host:
+            lowest, highest = torch.aminmax(positions)
+            self._check(int(lowest), int(highest))
+        elif positions.numel():
+            self._deferred.note(positions)
+        return at_host
+
+    def _clamp(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows inside the table for any positions, and which positions have none."""
         missing = positions < 0
         if self.past not in ("clamp", "tile"):
             missing = missing | (positions >= self.max_len)
-        if note and positions.numel() and positions.device.type != "meta":
-            self._deferred.note(positions)
-        inside = self._rows(positions.clamp(min=0)).clamp(max=self.max_len - 1)
-        self._counted(inside.masked_fill(missing, self.max_len))
-        return self._gather(inside).masked_fill(missing[..., None], float("nan"))
+        return self._rows(positions.clamp(min=0)).clamp(max=self.max_len - 1), missing
 
     def _counts(self) -> bool:
         return self.trained_counts is not None and self.training and torch.is_grad_enabled()
 
-    def _counted(self, rows: Tensor) -> Tensor:
-        """Count each row once; row ``max_len`` stands for none."""
+    def _count(self, positions: Tensor) -> None:
+        """Count the row of each position once; the added row ``max_len`` stands for none."""
         if self._counts():
             assert self.trained_counts is not None
-            used = self.trained_counts.new_zeros(self.max_len + 1).index_fill_(0, rows.flatten(), 1)
+            rows, missing = self._clamp(positions)
+            rows = rows.masked_fill(missing, self.max_len).flatten()
+            used = self.trained_counts.new_zeros(self.max_len + 1).index_fill_(0, rows, 1)
             self.trained_counts += used[:-1]
-        return rows
 
     def _rows(self, positions: Tensor) -> Tensor:
         """Rows of positions from 0 on, by the overflow rule."""

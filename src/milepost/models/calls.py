@@ -10,7 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from milepost.encodings import Encoding, Positions, build_positions
+from milepost.encodings.positions import count_from
 from milepost.encodings.table import PositionTable
+from milepost.encodings.tracing import is_exported, is_traced
 from milepost.errors import PastTheEnd, SwapRefused
 from milepost.models.attention import ENCODING, POSITIONS
 from milepost.models.family import Family
@@ -41,7 +43,7 @@ class State:
 
     def slots(self, length: int, device: torch.device) -> Tensor:
         """Slots 0, 1, 2, ...; the last ones are kept, so that encodings can tell they are the same."""
-        if torch.compiler.is_compiling():
+        if is_traced():
             return torch.arange(length, device=device)
         key = (length, device, torch.is_inference_mode_enabled())
         if key not in self.kept:
@@ -185,7 +187,9 @@ def _positions(state: State, call: Call) -> tuple[Positions, Tensor | None]:
     """Positions of the tokens of a call, and which have none."""
     explicit = call.arguments.get("position_ids")
     if call.grid is not None:
-        return range(state.rows if _is_stretched(state, call.grid) else call.length), None
+        if _is_stretched(state, call.grid):
+            return range(state.rows), None
+        return count_from(0, call.length, device=call.device), None
     if explicit is None:
         found = _places(call) if state.encoding.relative else _derived(state, call)
     else:
@@ -220,7 +224,7 @@ def _own(state: State, call: Call) -> Positions:
         return build_positions(call.length, attention_mask=call.mask, device=call.device)
     ids = call.arguments.get("input_ids")
     if state.pad is None or ids is None:
-        return _places(call)
+        return _places(call, state.encoding if call.mask is None else None)
     real = (ids != state.pad).to(torch.int64)
     return real.cumsum(-1).add(call.past).mul(real) - 1
 
@@ -241,16 +245,19 @@ def _counts_tokens(call: Call) -> bool:
     return call.cache is None and call.arguments.get("input_ids") is not None
 
 
-def _places(call: Call) -> Positions:
+def _places(call: Call, encoding: Encoding | None = None) -> Positions:
+    """Positions 0, 1, 2, ... behind the cache; a compiled call checks that ``encoding`` has them all."""
     past = call.past
     if isinstance(past, int):
-        return range(past, past + call.length)
+        if isinstance(encoding, PositionTable) and is_traced() and not is_exported():
+            encoding.check_length(past + call.length)
+        return count_from(past, call.length, device=call.device)
     return build_positions(call.length, past_length=past, device=call.device)
 
 
 def _can_look(mask: Tensor) -> bool:
     """On the CPU a look at the values costs nothing; elsewhere it would wait for the device."""
-    return mask.device.type == "cpu" and not torch.compiler.is_compiling()
+    return mask.device.type == "cpu" and not is_traced()
 
 
 # ---- what is handed over
@@ -347,7 +354,7 @@ def _pass_limits(state: State, call: Call, limit: int) -> None:
             )
         return
     if call.arguments.get("position_ids") is None:
-        if within:
+        if within and not is_traced():  # a traced graph is for other lengths too
             return
         call.arguments["position_ids"] = build_positions(
             call.length, past_length=past, first_row=state.first_row, device=call.device
