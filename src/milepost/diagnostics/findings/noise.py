@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
 _LIMIT = 4.0
 _CLIP = 5.0  # standard deviations at which one row's evidence ends
 _LEAST_GAIN = 18.0  # nats: what a difference of 6 standard errors gains
 _LEAST_HEAD = 4
+_MOST_SPLITS = 64
 
 
 def noise_band(dim: int, kurtosis: float = 3.0) -> float:
@@ -42,13 +43,33 @@ def is_noise(rows: Float[np.ndarray, "rows dim"]) -> bool:
     Args:
         rows: at least 4. Not modified. Zero rows are not noise.
     """
+    return bool(_noise_from(rows)[0])
+
+
+def _noise_from(rows: Float[np.ndarray, "rows dim"]) -> Bool[np.ndarray, " rows"]:
+    """``is_noise(rows[k:])`` for every k, all at once; False for the last 3."""
+    n, dim = rows.shape
     norms = np.linalg.norm(rows.astype(np.float64), axis=1)
-    if not norms.all() or is_ordered(rows):
-        return False
-    # the variance of n norms itself varies by sqrt(2 / (n - 1))
-    expected = max(measure_kurtosis(rows) - 1, 1e-6) / (4 * rows.shape[1])
-    spread = norms.var(ddof=1) / norms.mean() ** 2 / expected
-    return bool(abs(spread - 1) <= _LIMIT * np.sqrt(2 / (len(rows) - 1)) + 0.2)
+    units = _units(rows)
+    counts = n - np.arange(n)
+    with np.errstate(all="ignore"):  # the last rows are too few to divide by
+        relative = norms / norms.mean()
+        mean = _sums(relative) / counts
+        variance = np.maximum(_sums(relative**2) - counts * mean**2, 0.0) / (counts - 1)
+        kurtosis = (dim + 2) * _sums((units**4).sum(axis=1)) / counts
+        # the variance of n norms itself varies by sqrt(2 / (n - 1))
+        spread = variance / mean**2 * 4 * dim / np.maximum(kurtosis - 1, 1e-6)
+        sized = np.abs(spread - 1) <= _LIMIT * np.sqrt(2 / (counts - 1)) + 0.2
+        neighbours = np.r_[_sums(np.einsum("rd,rd->r", units[1:], units[:-1])), 0.0] / (counts - 1)
+        shared = np.square(_sums(units)).sum(axis=1) / counts
+        alike = np.abs(neighbours) > _LIMIT / np.sqrt(dim * (counts - 1))
+        ordered = alike | (np.abs(shared - 1) > _LIMIT * np.sqrt(2 / dim))
+        return sized & ~ordered & (_sums(norms == 0) == 0) & (counts >= _LEAST_HEAD)
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Sums of the values from k on, for every k."""
+    return np.cumsum(values[::-1], axis=0)[::-1]
 
 
 def is_ordered(rows: Float[np.ndarray, "rows dim"]) -> bool:
@@ -82,23 +103,24 @@ def noise_tail(rows: Float[np.ndarray, "rows dim"], least: int) -> int | None:
     Differs: only the right part is split again, and each row's evidence is clipped.
     """
     n, dim = rows.shape
-    if n < least or not is_noise(rows[n - least :]):
+    noise = _noise_from(rows)
+    if n < least or not noise[n - least]:
         return None
     norms = np.linalg.norm(rows.astype(np.float64), axis=1)
     alike = neighbour_scores(rows)
+    # log norms, in standard deviations of such rows
+    scale = noise_band(dim, measure_kurtosis(rows[n - least :])) / _LIMIT
+    sizes = np.log(np.maximum(norms, 1e-30)) / scale
+    sizes = np.clip(sizes - sizes[n - least :].mean(), -_CLIP, _CLIP)
     start = 0
-    while n - start >= least + _LEAST_HEAD:
-        rest = rows[start:]
-        level = np.exp(np.mean(np.log(norms[-least:])))
-        # log norms, in standard deviations of such rows
-        sizes = np.log(np.maximum(norms[start:] / level, 1e-30)) / (
-            noise_band(dim, measure_kurtosis(rows[n - least :])) / _LIMIT
-        )
-        split, gain = _best_split(alike[start:], np.clip(sizes, -_CLIP, _CLIP), least)
-        if gain < _LEAST_GAIN and is_noise(rest):
-            break
+    for _ in range(_MOST_SPLITS):
+        if n - start < least + _LEAST_HEAD:
+            return start
+        split, gain = _best_split(alike[start:], sizes[start:], least)
+        if gain < _LEAST_GAIN and noise[start]:
+            return start
         start += split
-    return start
+    return n - least
 
 
 def _best_split(

@@ -50,16 +50,23 @@ def check(facts: Facts) -> Verdict:
 
 def _breaks(rows: np.ndarray) -> list[int]:
     """Rows that are far less like the row before them than is usual around them, and far enough from both ends."""
-    scores = neighbour_scores(rows, clip=np.inf)
     margin = _SIDE + _GAP
-    found = []
-    for row in range(margin, len(rows) - margin + 1):
-        around = scores[row - _SIDE : row + _SIDE]
-        usual = median_of(around)
-        spread = 1.4826 * median_of(np.abs(around - usual))
-        if scores[row] < min(_LESS_ALIKE * usual, usual - _SPREADS * spread):
-            found.append(row)
-    return found
+    if len(rows) < 2 * margin:
+        return []
+    scores = neighbour_scores(rows, clip=np.inf)
+    around = np.lib.stride_tricks.sliding_window_view(scores, 2 * _SIDE)[
+        _GAP : len(rows) - 2 * _SIDE - _GAP + 1
+    ]
+    usual = _medians(around)
+    spread = 1.4826 * _medians(np.abs(around - usual[:, None]))
+    limit = np.minimum(_LESS_ALIKE * usual, usual - _SPREADS * spread)
+    return (margin + np.flatnonzero(scores[margin : margin + len(usual)] < limit)).tolist()
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """The median of each row of an even number of values."""
+    middle = values.shape[1] // 2
+    return np.sort(values, axis=1)[:, middle - 1 : middle + 1].mean(axis=1)
 
 
 def _step(norms: np.ndarray, row: int) -> float:
