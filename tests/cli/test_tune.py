@@ -20,11 +20,17 @@ GAIN = {
 }  # fmt: skip
 RESULT: dict[str, Any] = {
     "source": "my\x1b[31m-bert", "data": "texts", "output": "run", "written": True, "helped": True,
-    "design": {"objective": "masked-lm", "first_position": 512, "length": 2048, "window": 256},
+    "design": {"objective": "masked-lm", "first_position": 512, "length": 2048, "window": 256, "lr": 1e-3, "batch": 4},
     "documents": {"train": 29, "stop": 4, "report": 9},
     "training": {"steps": 40, "best_step": 30, "ended": "early", "history": [{"step": 0, "loss": 3.0}]},
     "gains": [GAIN, {**GAIN, "positions": [0, 512], "low": None, "high": None, "verdict": "undecided"}],
     "saved": ["patch.safetensors"], "checks": [],
+}  # fmt: skip
+
+
+FAILED = {
+    "steps": 150, "best_step": 0, "ended": "early", "last_lr": 1e-3 / 64,
+    "history": [{"step": 50 * index, "loss": 3.0 + index} for index in range(4)],
 }  # fmt: skip
 
 
@@ -89,6 +95,12 @@ def test_a_gain_is_said_with_its_interval_and_ends_with_0(
             {"helped": False, "training": {**RESULT["training"], "best_step": 0}, "saved": []},
             "nothing was saved",
         ),
+        (
+            {"helped": False, "training": FAILED, "saved": []},
+            "0.001 was tried first, then a quarter each time (3 rates). Change, in this order: a lower rate (--lr 1.6e-05); more "
+            "windows per step, for less noise (--batch 16)",
+        ),
+        ({"helped": False}, "longer windows (--window, now 256)"),
     ],
 )
 def test_no_gain_ends_with_1_and_says_so(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -113,6 +114,10 @@ def test_none_is_recommended_where_none_helps(markov: Path) -> None:
     advice = result["recommendation"]
     assert advice["method"] is None
     assert advice["sentence"].startswith("No method is shown to be better")
+    anyway = f"to write it anyway: milepost extend {markov / 'model'} --to {TO} --method "
+    assert advice["because"][-1].startswith(anyway)
+    assert f"--method {shlex.quote(advice['best'])} --out" in advice["because"][-1]
+    assert result["baseline"]["passes"] == [5] * 16  # windows of 16 tokens, 8 apart, over 48
     assert "better" not in {row["metrics"]["end"]["verdict"] for row in result["candidates"] if row["status"] == "done"}  # fmt: skip
 
 

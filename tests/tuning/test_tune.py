@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,10 +164,51 @@ def test_training_stops_early_and_says_that_it_did_not_help(
     result = tune(pair("causal-lm")[1], str(texts), recipe=recipe, out=tmp_path / "run")
     assert result["training"]["ended"] == "early"
     assert (result["training"]["steps"], result["training"]["best_step"]) == (4, 0)
+    assert result["training"]["last_lr"] == recipe.lr / 16
     assert (result["helped"], result["saved"]) == (False, [])
     assert {gain["difference"] for gain in result["gains"]} == {0.0}
     kept = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert kept == ["design.json", "result.json", "state.safetensors"]
+
+
+HIGH = Recipe(steps=40, every=4, lr=3.0, batch=4, patience=5)
+
+
+def test_a_rate_that_is_too_high_is_backed_off_from(pair: Pair, texts: Path, tmp_path: Path) -> None:
+    result = tune(pair("embedding")[1], str(texts), recipe=HIGH, out=tmp_path / "run")
+    training = result["training"]
+    first, second, *rest = (one["loss"] for one in training["history"])
+    assert second > first  # the rate is too high
+    assert min(rest) < first
+    assert training["best_step"] > 4
+    assert training["last_lr"] < HIGH.lr
+    assert result["saved"] == ["patch.safetensors", "model"]
+
+
+def test_a_run_that_ends_after_a_setback_goes_on_to_the_same_bytes(
+    pair: Pair, texts: Path, tmp_path: Path
+) -> None:
+    def stop(_: str, step: int, *rest: object) -> None:
+        if step == 6:
+            raise KeyboardInterrupt
+
+    model, quick = pair("embedding")[1], replace(HIGH, steps=12)
+    with pytest.raises(KeyboardInterrupt):
+        tune(model, str(texts), recipe=quick, out=tmp_path / "cut", on_progress=stop)
+    state = State.read(tmp_path / "cut")
+    assert state is not None and state.progress.scale == 0.25
+    for name in ("cut", "whole"):
+        tune(model, str(texts), recipe=quick, out=tmp_path / name, save="patch")
+    paths = [tmp_path / name / "patch.safetensors" for name in ("cut", "whole")]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_after_a_setback_the_best_rows_are_back_and_the_rate_is_a_quarter() -> None:
+    assert Recipe(lr=1.0).learning_rate(100, scale=1 / 16) == Recipe(lr=1.0).learning_rate(100) / 16
+    seen = Progress()
+    for step, loss in ((0, 3.0), (5, 3.5), (10, 2.5), (15, 2.5)):
+        seen = seen.measured(step, loss, steps=50, patience=3)
+    assert seen.scale == 1 / 8
 
 
 def test_the_best_rows_are_kept_not_the_last() -> None:

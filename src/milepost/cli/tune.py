@@ -41,7 +41,12 @@ _SECONDS_BETWEEN_LINES = 10
 @click.option("--no-header", is_flag=True, help="The first row of a .csv or .tsv is data.")
 @click.option("--steps", default=500, show_default=True, help="Optimiser steps, at most.")
 @click.option("--batch", default=4, show_default=True, help="Windows a step.")
-@click.option("--lr", default=1e-3, show_default=True, help="Highest learning rate.")
+@click.option(
+    "--lr",
+    default=1e-3,
+    show_default=True,
+    help="Highest learning rate; lowered after each measurement without a gain.",
+)
 @click.option(
     "--every", default=50, show_default=True, help="Steps between measurements on held-out documents."
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from milepost.reporting.console import make_table, say, styled
@@ -61,8 +61,28 @@ def print_tune(result: Mapping[str, Any], console: Console | None = None) -> Non
         console,
         "n documents; differences are paired over them, with 95 % intervals; verdicts below the first line are corrected for their number.",
     )
+    for sentence in tune_advice(document):
+        say(console, sentence)
     for name in document["saved"]:
         say(console, f"written: {document['output']}/{name}")
+
+
+def tune_advice(document: Mapping[str, Any]) -> Iterator[str]:
+    """What to change where tuning did not help."""
+    design, training = document["design"], document["training"]
+    lr, batch = design["lr"], design["batch"]
+    if not training["best_step"]:
+        tried = len(training["history"]) - 1
+        yield (
+            f"No rate was better than no training: {lr:g} was tried first, then a quarter each time ({tried} rate"
+            f"{'s' if tried != 1 else ''}). Change, in this order: a lower rate (--lr {lr / 4**tried:.2g}); more windows per step, for less noise "
+            f"(--batch {4 * batch}); more texts; another start (milepost extend --choose DATA measures methods)."
+        )
+    if training["best_step"] and not document["helped"]:
+        yield (
+            "Windows gained, and whole documents are not shown to. More documents narrow the intervals; "
+            f"longer windows (--window, now {design['window']:,}) are closer to whole documents."
+        )
 
 
 def tune_headline(document: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -149,13 +150,23 @@ def choose(
         "milepost_version": __version__,
         "data": _describe_data(source, texts, longer),
         "metrics": [_describe_metric(metric, reading) for metric in reading.metrics],
-        **_rule(reading, baseline, measured),
+        **_rule(reading, baseline, measured, _command(os.fspath(model), length, revision, tensor)),
         "extension": None,
     }
 
 
+def _command(model: str, length: int, revision: str | None, tensor: str | None) -> str:
+    """What extends the model on a command line, without the method."""
+    options = {"--to": str(length), "--revision": revision, "--tensor": tensor}
+    words = [word for name, value in options.items() if value is not None for word in (name, value)]
+    return shlex.join(["milepost", "extend", model, *words])
+
+
 def _rule(
-    reading: Reading, baseline: Outcome, measured: Sequence[tuple[dict[str, Any], Outcome | None]]
+    reading: Reading,
+    baseline: Outcome,
+    measured: Sequence[tuple[dict[str, Any], Outcome | None]],
+    command: str,
 ) -> dict[str, Any]:
     """The parts of the document that hold outcomes against each other."""
     from milepost.tuning.ruling import compare_outcomes, recommend
@@ -168,10 +179,13 @@ def _rule(
         "baseline": {
             "name": reading.baseline_name,
             "values": {name: values.tolist() for name, values in baseline.values.items()},
+            "passes": [passes for passes, _ in reading.passes()]
+            if reading.deciding == "end"
+            else [1] * len(reading.texts),
         },
         "references": [{"name": name} | facts for name, facts in references.items()],
         "candidates": rows,
-        "recommendation": recommend(reading, rows, references),
+        "recommendation": recommend(reading, rows, references, command=command),
     }
 
 

@@ -87,6 +87,13 @@ class Reading(abc.ABC):
         self.boundary = subject.room()  # tokens of text that the model can read today
 
     @abc.abstractmethod
+    def passes(self) -> list[tuple[int, int]]:
+        """What the model as it is, or the reference, costs: passes over each document, and tokens read in them.
+
+        An extended model reads each document in one pass.
+        """
+
+    @abc.abstractmethod
     def baseline(self) -> Outcome:
         """What the model gives as it is."""
 
@@ -138,6 +145,14 @@ class LossReading(Reading):
             Metric("short", "loss of inputs within it", False),
         )
         self._before: list[Float[np.ndarray, " seq"]] = []
+
+    def passes(self) -> list[tuple[int, int]]:
+        """One pass a window; windows overlap, so most tokens are read twice."""
+        found = []
+        for text in self.texts:
+            spans = [one[:2] for one in windows(len(text.tokens), self.boundary, causal=self._causal)]
+            found.append((len(spans), sum(end - begin for begin, end in spans)))
+        return found
 
     def baseline(self) -> Outcome:
         """Overlapping windows for what lies past the length, one pass for what lies within."""
@@ -259,6 +274,10 @@ class PassageReading(Reading):
         mean = np.mean([self.subject.embed(part) for part in parts], axis=0)
         self.tick()
         return mean / np.linalg.norm(mean)
+
+    def passes(self) -> list[tuple[int, int]]:
+        """One pass a part, for the mean of parts; each token is read once."""
+        return [(-(-len(text.tokens) // self.boundary), len(text.tokens)) for text in self.texts]
 
     def baseline(self) -> Outcome:
         """Documents cut at the model's length."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -100,7 +101,11 @@ def _by_position(boundary: int, baseline: Outcome, outcome: Outcome) -> Iterator
 
 
 def recommend(
-    reading: Reading, rows: Sequence[Mapping[str, Any]], references: Mapping[str, Mapping[str, Any]]
+    reading: Reading,
+    rows: Sequence[Mapping[str, Any]],
+    references: Mapping[str, Mapping[str, Any]],
+    *,
+    command: str = "milepost extend MODEL --to N",
 ) -> dict[str, Any]:
     """Recommend the candidate that is best by the deciding metric, of those shown to be better than the baseline.
 
@@ -110,9 +115,11 @@ def recommend(
         reading: what was asked.
         rows: candidates, as the document has them.
         references: what can be done without an extension.
+        command: what extends the model, without the method.
 
     Returns:
-        ``method`` (None where no candidate is shown to be better), ``sentence``, and ``because``, more sentences.
+        ``method`` (None where no candidate is shown to be better), ``best`` (the best candidate by the deciding metric, shown to be better
+        or not; None where none was measured), ``sentence``, and ``because``, more sentences.
     """
     metric = next(one for one in reading.metrics if one.name == reading.deciding)
     sign = 1 if metric.higher_is_better else -1
@@ -124,18 +131,25 @@ def recommend(
     harmful = [row for row in better if row["metrics"]["short"]["verdict"] == "worse"]
     fit = [row for row in better if row not in harmful]
     old = reading.subject.length
-    because = [*_harmed(harmful), *_references(metric, (fit or done)[:1], references)]
+    because = [*_harmed(harmful), *_references(metric, (fit or done)[:1], references), *_cost(reading)]
+    best = fit[0] if fit else done[0] if done else None
+    named = {"best": best and best["method"]}
     if not fit:
         if done:
             because.insert(
                 0,
                 f"the best of {len(done)} is {done[0]['method']}: {_numbers(done[0], metric)}{_power(done[0], metric)}",
             )
-        return {"method": None, "sentence": f"{_NONE[metric.name].format(old=old)}.", "because": because}
+            because.append(
+                f"to write it anyway: {command} --method {shlex.quote(done[0]['method'])} --out DIR; milepost tune trains its new rows"
+            )
+        sentence = f"{_NONE[metric.name].format(old=old)}."
+        return {"method": None, **named, "sentence": sentence, "because": because}
     best = fit[0]
     said = _BETTER[metric.name].format(old=old)
     return {
         "method": best["method"],
+        **named,
         "sentence": f"{best['method']} {said}: {_numbers(best, metric)}.",
         "because": [*_alike(metric, best, fit[1:]), *_price(reading, best), *because],
     }
@@ -168,6 +182,26 @@ def _price(reading: Reading, best: Mapping[str, Any]) -> Iterator[str]:
     for metric in reading.metrics:
         if best["metrics"][metric.name]["verdict"] == "worse":
             yield f"at a price: {metric.title} is worse, {_numbers(best, metric)}"
+
+
+def _cost(reading: Reading) -> Iterator[str]:
+    """What reading without an extension costs, and what that means for the comparison."""
+    passes, tokens = np.array(reading.passes()).mean(axis=0)
+    whole = np.mean([len(text.tokens) for text in reading.texts])
+    if reading.deciding == "end":
+        yield (
+            f"overlapping windows take {passes:.1f} passes per document ({tokens:,.0f} tokens on average) where an extended model takes one "
+            f"({whole:,.0f} tokens), and no window relates tokens further apart than it is long"
+        )
+        yield (
+            "each token in a window has near context on its side, so a model that uses little else loses almost nothing there: no gain over "
+            "windows does not show that an extension is bad where one pass is needed"
+        )
+    else:
+        yield (
+            f"the mean of parts takes {passes:.1f} passes per document where an extended model takes one; cutting takes one, and drops "
+            f"{100 * (1 - reading.boundary / whole):.0f} % of the tokens"
+        )
 
 
 def _harmed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,19 @@ class Progress:
     worse: int = 0
     history: tuple[tuple[int, float], ...] = ()
     finished: bool = False
+
+    @property
+    def scale(self) -> float:
+        """The factor of the learning rate: a quarter after each measurement that was no new best, twice as much after one that was.
+
+        >>> Progress(history=((0, 2.0), (3, 2.5), (6, 2.4), (9, 1.9))).scale
+        0.125
+        """
+        best, scale = math.inf, 1.0
+        for _, loss in self.history:
+            scale = min(1.0, 2 * scale) if loss < best else scale / 4
+            best = min(best, loss)
+        return scale
 
     def measured(self, step: int, loss: float, *, steps: int, patience: int) -> Progress:
         """Progress after one more measurement.

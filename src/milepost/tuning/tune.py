@@ -152,6 +152,7 @@ def _work(job: Job, folder: Path, on_progress: OnProgress) -> dict[str, Any]:
     return {
         "training": {
             "steps": progress.step, "best_step": progress.best_step, "ended": "early" if progress.step < steps else "all steps",
+            "last_lr": job.recipe.lr * progress.scale,
             "history": [{"step": step, "loss": loss} for step, loss in progress.history],
         },
         "gains": gains, "helped": gains[0]["verdict"] == "better", "saved": [PATCH] if progress.best_step else [], "checks": [],
