@@ -247,6 +247,7 @@ def _render_plan(result: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:
+    from milepost.comparison.views import place_of
     from milepost.errors import MissingExtra
     from milepost.reporting import print_compare
 
@@ -256,9 +257,14 @@ def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: 
         click.echo(json.dumps(result, indent=1))
     elif not quiet:
         print_compare(result)
-    page = Path(html) if html else folder / "report.html"
+    place = place_of(result, folder)
+    if place != folder and not quiet:
+        click.echo(
+            f"{folder} holds more than this call shows: its result.json and report.html stay", err=True
+        )
+    page = Path(html) if html else place / "report.html"
     try:
-        if html or not _up_to_date(page, folder / "result.json"):
+        if html or not _up_to_date(page, place / "result.json"):
             _write_page(result, page)
     except MissingExtra as error:
         if html:

@@ -142,7 +142,7 @@ class Design:
 
     def key(self) -> str:
         """Name of the design: 12 hexadecimal digits of its hash."""
-        return _digest(self.identity())
+        return digest(self.identity())
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Trial:
     def key(self) -> str:
         """Name of the trial's folder: 12 hexadecimal digits of the hash of what decides its bits."""
         setting = ({"lr": self.lr} if self.lr else {}) | ({"scale": self.scale} if self.scale != 1 else {})
-        return _digest(
+        return digest(
             {"design": self.design.identity(), "encoding": self.encoding, "seed": self.seed, **setting}
         )
 
@@ -192,7 +192,8 @@ class Trial:
         return cls(Design(**design), **content)
 
 
-def _digest(content: dict[str, Any]) -> str:
+def digest(content: dict[str, Any]) -> str:
+    """12 hexadecimal digits of the SHA-256 of plain JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -6,7 +6,7 @@
       design.json               the design; another design is refused
       environment.json          versions and threads under which its trials were trained
       journal.jsonl             what happened to its trials
-      trials/<key>/
+      trials/<key>/             each record names its trial and carries the hash of what it says
         lock                    held by the process that works on the trial
         checkpoint-*            two at most, while it trains
         weights.safetensors     the trained weights
@@ -15,13 +15,13 @@
         length-<N>.json         metrics, curve and breakdown at one length
         validation-<N>.json     the same of the validation part, where settings are tuned
       result.json  report.html  made from the above by each call
+      views/<hash>/             the same of calls that show less than the result above
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
@@ -31,12 +31,21 @@ from typing import Any
 from milepost.comparison.design import Design, Trial
 from milepost.comparison.journal import Journal
 from milepost.comparison.lock import locked
+from milepost.comparison.records import (
+    AGAIN,
+    hash_file,
+    read_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+)
+from milepost.comparison.views import PAGE, RESULT, VIEWS
 from milepost.errors import FolderError
-from milepost.files import durable, sync, unwritable
+from milepost.files import sync, unwritable
 from milepost.tasks import Measured
 
 _DESIGN, _ENVIRONMENT, _JOURNAL = "design.json", "environment.json", "journal.jsonl"
-_RECORD, _LOCK, _MODEL = "trial.json", "lock", "model"
+_RECORD, _LOCK, _MODEL, _WEIGHTS = "trial.json", "lock", "model", "weights.safetensors"
 _RECORDED = ("status", "scales", "usable_length", "picture", "weights_sha256")  # what readers rely on
 
 
@@ -110,7 +119,7 @@ class RunFolder:
                     write_json(self.path / name, content)
 
     def restart(self) -> None:
-        """Throw the trials, the journal and the environment of this design away.
+        """Throw the trials of this design away, with the journal, the environment and all results.
 
         Raises:
             FolderError: MP107, another call works on a trial; all is then as it was.
@@ -123,8 +132,9 @@ class RunFolder:
                         got=f"{place} is being worked on",
                         fix="wait for its end, or give another --out",
                     )
-            shutil.rmtree(self.path / "trials", ignore_errors=True)
-            for name in (_ENVIRONMENT, _JOURNAL):
+            for name in ("trials", VIEWS):
+                shutil.rmtree(self.path / name, ignore_errors=True)
+            for name in (_ENVIRONMENT, _JOURNAL, RESULT, PAGE):
                 (self.path / name).unlink(missing_ok=True)
 
     def trial_path(self, trial: Trial) -> Path:
@@ -142,6 +152,12 @@ class RunFolder:
         What a process that died here has left half-written is removed.
         """
         place = self.trial_path(trial)
+        if place.is_symlink():
+            raise FolderError(
+                "a trial's folder is a link",
+                got=f"{str(place)[:300]!a}",
+                fix="put the folder itself there, or remove the link: the trial is then trained again",
+            )
         with locked(place / _LOCK, patience_seconds=patience_seconds) as handle:
             if handle is not None:
                 try:
@@ -161,26 +177,56 @@ class RunFolder:
             elif path.name != _LOCK:
                 path.unlink()
 
+    def weights_path(self, trial: Trial) -> Path:
+        """Where the trained weights of a trial are."""
+        return self.trial_path(trial) / _WEIGHTS
+
+    def check_weights(self, trial: Trial, record: dict[str, Any]) -> None:
+        """Refuse weights that are not those of a trial's record; weights that were removed are nobody's.
+
+        Raises:
+            FolderError: MP107.
+        """
+        path = self.weights_path(trial)
+        if path.exists() and hash_file(path) != record["weights_sha256"]:
+            raise FolderError(
+                "the weights of a finished trial are not those that were written",
+                got=f"{str(path)[:300]!a}",
+                fix=AGAIN,
+            )
+
     def read_record(self, trial: Trial) -> dict[str, Any] | None:
-        """The record of a finished trial, or None."""
+        """The record of a finished trial, or None.
+
+        Raises:
+            FolderError: MP107, it was changed, or is of another trial.
+        """
         path = self.trial_path(trial) / _RECORD
-        return read_json(path, *_RECORDED) if path.exists() else None
+        return read_sealed(path, {"key": trial.key()}, *_RECORDED) if path.exists() else None
 
     def write_record(self, trial: Trial, record: dict[str, Any]) -> None:
         """Write the record of a trial: it is trained."""
-        write_json(self.trial_path(trial) / _RECORD, record)
+        write_sealed(self.trial_path(trial) / _RECORD, {"key": trial.key()}, record)
 
     def read_measured(self, trial: Trial, length: int, part: str = "test") -> Measured | None:
-        """What was measured at one length, or None where nothing was."""
-        path = self._measured_path(trial, length, part)
-        if not path.exists():
-            return None
-        content = read_json(path, "metrics", "curve", "breakdown")
-        return Measured(content["metrics"], content["curve"], content["breakdown"])
+        """What was measured at one length, or None where nothing was.
 
-    def write_measured(self, trial: Trial, length: int, measured: Measured, part: str = "test") -> None:
-        """Write what was measured at one length."""
-        write_json(self._measured_path(trial, length, part), dataclasses.asdict(measured))
+        Raises:
+            FolderError: MP107, it was changed, or was measured on another trial, length, part or weights.
+        """
+        path = self._measured_path(trial, length, part)
+        if not path.exists() or (record := self.read_record(trial)) is None:
+            return None
+        bound = _measurement(trial, length, part, record["weights_sha256"])
+        content = read_sealed(path, bound, *(field.name for field in dataclasses.fields(Measured)))
+        return Measured(**{field.name: content[field.name] for field in dataclasses.fields(Measured)})
+
+    def write_measured(
+        self, trial: Trial, length: int, measured: Measured, part: str = "test", *, weights_sha256: str
+    ) -> None:
+        """Write what was measured at one length, with the weights of this hash."""
+        path = self._measured_path(trial, length, part)
+        write_sealed(path, _measurement(trial, length, part, weights_sha256), dataclasses.asdict(measured))
 
     def _measured_path(self, trial: Trial, length: int, part: str) -> Path:
         prefix = "length" if part == "test" else part
@@ -192,22 +238,22 @@ class RunFolder:
         Raises:
             FolderError: MP107, with both plans.
         """
-        path = self.path / "result.json"
+        path = self.path / RESULT
         if looks is None or not path.exists():
             return
-        held = read_json(path, "spec")["spec"].get("looks")
-        if held is not None and list(held) != list(looks):
+        spec = read_json(path, "spec")["spec"]
+        held = spec.get("looks") if isinstance(spec, dict) else None
+        if isinstance(held, list) and held and held != list(looks):
             raise FolderError(
                 "the seeds at which this sweep looks were planned otherwise, and a result was seen since",
                 got=f"looks at {held[0]} to {held[-1]} seeds there, {looks[0]} to {looks[-1]} here",
                 fix=f"--max-seeds {held[-1]} with {held[0]} --seeds or fewer, or another --out",
             )
 
-    def write_result(self, result: dict[str, Any]) -> None:
-        """Write the result, unless it stands there already: what was drawn from it is then up to date."""
-        path = self.path / "result.json"
-        if not path.exists() or read_json(path) != result:
-            write_json(path, result)
+
+def _measurement(trial: Trial, length: int, part: str, weights_sha256: str) -> dict[str, Any]:
+    """What a measurement is of."""
+    return {"key": trial.key(), "length": length, "part": part, "weights_sha256": weights_sha256}
 
 
 def compare_records(held: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
@@ -224,35 +270,6 @@ def compare_records(held: dict[str, Any], wanted: dict[str, Any], prefix: str = 
         elif old != new:
             differences.append(f"{prefix}{name}: {old} there, {new} here")
     return differences
-
-
-def read_json(path: Path, *fields: str) -> dict[str, Any]:
-    """Read a JSON object that Milepost wrote and that has ``fields``.
-
-    Raises:
-        FolderError: MP107, when the file was changed and is no such object any more.
-    """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise FolderError(
-            "a file of the run cannot be read",
-            got=f"{path}: {error}",
-            fix="delete its folder; the trial is then trained again",
-        ) from None
-    if not isinstance(content, dict) or not content.keys() >= set(fields):
-        raise FolderError(
-            "a file of the run is not what was written",
-            got=str(path),
-            fix="delete its folder; the trial is then trained again",
-        )
-    return content
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object durably: beside, synced, renamed."""
-    with durable(path) as beside:
-        beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
 def environment(device: str, threads: int = 1) -> dict[str, Any]:

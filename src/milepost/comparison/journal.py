@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.comparison.lock import locked
+from milepost.comparison.records import read_file
 from milepost.files import sync, unwritable
 
 _TAIL_BYTES = 1 << 16  # longer than any line
@@ -46,7 +47,7 @@ class History:
 
     entries: tuple[dict[str, Any], ...]
     remarks: tuple[str, ...] = ()
-    _pasts: dict[str, Past] = field(init=False, repr=False, compare=False)
+    _pasts: dict[str | None, Past] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_pasts", _fold(self.entries))
@@ -99,9 +100,13 @@ class Journal:
                 raise unwritable("the journal", self.path, error) from error
 
     def read(self) -> History:
-        """All whole lines; damaged ones and a torn tail are remarks, never errors."""
+        """All whole lines; damaged ones and a torn tail are remarks, never errors.
+
+        Raises:
+            FolderError: MP107, there is something else than a file in its place.
+        """
         try:
-            content = self.path.read_bytes()
+            content = read_file(self.path)
         except FileNotFoundError:
             return History(())
         *lines, tail = content.split(b"\n")
@@ -117,13 +122,13 @@ class Journal:
         return History(tuple(entries), tuple(remarks))
 
 
-def _fold(entries: Iterable[dict[str, Any]]) -> dict[str, Past]:
-    pasts: dict[str, Past] = {}
+def _fold(entries: Iterable[dict[str, Any]]) -> dict[str | None, Past]:
+    pasts: dict[str | None, Past] = {}
     for entry in entries:
-        before = pasts.get(entry["trial"], Past())
+        before = pasts.get(entry.get("trial"), Past())
         if entry["event"] in _BAD_ENDS:
             # of a trial that diverged, its record knows
-            reason = entry["reason"] if entry["event"] == "failed" else None
+            reason = str(entry.get("reason")) if entry["event"] == "failed" else None
             pasts[entry["trial"]] = Past(before.failures + 1, reason)
         elif entry["event"] in ("begun", "resumed", "finished"):
             pasts[entry["trial"]] = Past(before.failures, finished=entry["event"] == "finished")
@@ -142,7 +147,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     """The entry of a line, or None where it is not what was written."""
     with contextlib.suppress(ValueError, RecursionError):
         entry = json.loads(line)
-        if isinstance(entry, dict) and entry.pop("crc32", None) == _checksum(entry):
+        if not isinstance(entry, dict) or entry.pop("crc32", None) != _checksum(entry):
+            return None
+        if isinstance(entry.get("event"), str) and isinstance(entry.get("trial"), str | None):
             return entry
     return None
 

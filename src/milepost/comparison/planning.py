@@ -42,6 +42,8 @@ def build_plan(
     jobs, failures = [], dict[Trial, str]()
     for trial in trials:
         record, past = folder.read_record(trial), history.past(trial.key())
+        if record is not None:
+            folder.check_weights(trial, record)
         if again := record is not None and record["status"] == "diverged" and retries(trial):
             record = None
         lengths = _missing(folder, trial, record, sweep.lengths, task, "test")

@@ -31,6 +31,7 @@ from milepost.comparison.result import build_result, is_decided, read_values
 from milepost.comparison.runner import Job, Plan, Progress, run_jobs
 from milepost.comparison.scale import Scale, gather_seeds
 from milepost.comparison.settings import Grid, choose_setting, read_grid
+from milepost.comparison.views import write_result
 from milepost.errors import DiskFull, OptionError
 from milepost.extension.plan import refuse_small_disk
 from milepost.files import expand
@@ -111,7 +112,8 @@ def compare(
         on_plan: told the folder, all trials and the jobs still to do, before they begin.
 
     Returns:
-        The result, a JSON document as ``schemas/compare.json`` says; also left in the folder as ``result.json``.
+        The result, a JSON document as ``schemas/compare.json`` says; also left in the folder as ``result.json``, or
+        in ``views/HASH`` of it, where ``result.json`` holds encodings, seeds or lengths that this call left out.
         All of it but ``environment`` and each trial's ``measured`` is the same in a repeated run.
 
     Raises:
@@ -214,7 +216,7 @@ def compare(
 
         taken = estimate(plan_for(sweep).jobs, content, workers=at_once, device=device)
         return result | {"estimate": taken}
-    folder.write_result(result)
+    write_result(result, folder.path)
     return result
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save
 from torch import nn
 
 from milepost.comparison.building import build_model, find_encoding
@@ -20,9 +20,10 @@ from milepost.comparison.convergence import has_converged
 from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder
 from milepost.comparison.keeping import write_model
+from milepost.comparison.records import AGAIN
 from milepost.comparison.training import Trained, train
 from milepost.encodings import Encoding
-from milepost.errors import DataError
+from milepost.errors import FolderError
 from milepost.files import durable
 from milepost.tasks import Task
 
@@ -67,7 +68,7 @@ def run_trial(
     keep_model = keep_model and not folder.model_path(trial).exists()
     if record["status"] != "done" or not (wanted or keep_model):
         return trained
-    model = model or _reload(trial, task, folder, record["weights_sha256"]).to(device)
+    model = model or _reload(trial, task, folder, record).to(device)
     if keep_model:
         write_model(model, folder.model_path(trial), trial, task)
     for part, length in wanted:
@@ -76,7 +77,7 @@ def run_trial(
             record |= {"status": "diverged", "reason": f"a metric at length {length} is not a number"}
             folder.write_record(trial, record)
             break
-        folder.write_measured(trial, length, measured, part)
+        folder.write_measured(trial, length, measured, part, weights_sha256=record["weights_sha256"])
     return True
 
 
@@ -98,7 +99,7 @@ def _train(
 def write_trained(trial: Trial, task: Task, folder: RunFolder, trained: Trained) -> dict[str, Any]:
     """Leave the weights and the record of a trained trial in the folder; returns the record."""
     record = _record(trial, task, trained)
-    record["weights_sha256"] = _save(trained.model, folder.trial_path(trial) / "weights.safetensors")
+    record["weights_sha256"] = _save(trained.model, folder.weights_path(trial))
     folder.write_record(trial, record)
     return record
 
@@ -176,26 +177,33 @@ def _rounded(values: torch.Tensor) -> list[Any]:
 
 
 def _save(model: nn.Module, path: Path) -> str:
-    # parameters alone, each once: tied weights share their tensor
-    tensors = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-    content = save(tensors)
+    # tied weights share their tensor; buffers may share one too, which safetensors does not take
+    content = save({name: value.detach().cpu().clone().contiguous() for name, value in _lasting(model)})
     with durable(path) as beside:
         beside.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 
-def _reload(trial: Trial, task: Task, folder: RunFolder, sha256: str) -> nn.Module:
-    path = folder.trial_path(trial) / "weights.safetensors"
-    content = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise DataError(
-            "the weights of a finished trial are not those that were written",
-            got=str(path),
-            fix="delete the trial's folder; it is then trained again",
+def _reload(trial: Trial, task: Task, folder: RunFolder, record: dict[str, Any]) -> nn.Module:
+    folder.check_weights(trial, record)
+    path = folder.weights_path(trial)
+    if not path.exists():
+        raise FolderError(
+            "the weights of a finished trial are gone, and are needed to measure it", got=str(path), fix=AGAIN
         )
     model = build_model(trial, task)
+    stored = load_file(path)
     with torch.no_grad():
-        stored = load(content)
-        for name, parameter in model.named_parameters():
-            parameter.copy_(stored[name])
+        for name, value in _lasting(model):
+            value.copy_(stored[name])
     return model.eval()
+
+
+def _lasting(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters, each once, and the buffers that training changes: those of the state dict and of encodings."""
+    yield from model.named_parameters()
+    kept = model.state_dict(keep_vars=True).keys()
+    for place, module in model.named_modules():
+        for name, value in module.named_buffers(place, recurse=False):
+            if name in kept or isinstance(module, Encoding):
+                yield name, value

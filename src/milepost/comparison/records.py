@@ -1,0 +1,121 @@
+"""JSON files of a run folder, read with suspicion: each says what it is of, and carries the hash of what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, NoReturn
+
+from milepost.errors import FolderError
+from milepost.files import durable
+
+_MOST_BYTES = 1 << 28
+_SEAL = "sha256"
+AGAIN = "delete its folder; the trial is then trained again"
+"""What helps where a file of a trial was changed."""
+ELSEWHERE = "restore the file from a copy, or give another --out"
+
+
+def read_file(path: Path, fix: str = ELSEWHERE) -> bytes:
+    """Read a file of a run.
+
+    Raises:
+        FolderError: MP107, it cannot be read, is no regular file, or is larger than any that Milepost writes.
+        FileNotFoundError: it is not there.
+    """
+    try:
+        # a pipe would otherwise be waited for
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise _changed(path, "it is no regular file", fix)
+            content = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _changed(path, error.strerror or str(error), fix) from error
+    if len(content) > _MOST_BYTES:
+        raise _changed(path, f"it is larger than {_MOST_BYTES:,} bytes", fix)
+    return content
+
+
+def read_json(path: Path, *fields: str, fix: str = ELSEWHERE) -> dict[str, Any]:
+    """Read a JSON object that Milepost wrote and that has ``fields``.
+
+    Raises:
+        FolderError: MP107, the file is missing, or is no such object.
+    """
+    try:
+        content = json.loads(read_file(path, fix), parse_constant=_refuse_constant)
+    except (FileNotFoundError, ValueError, RecursionError) as error:
+        raise _changed(path, str(error)[:200] or type(error).__name__, fix) from None
+    if not isinstance(content, dict):
+        raise _changed(path, "it is no JSON object", fix)
+    if missing := sorted(set(fields) - content.keys()):
+        raise _changed(path, f"it has no {missing[0]}", fix)
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object durably: into a temporary file, synced, renamed.
+
+    Raises:
+        FolderError: MP107. DiskFull: MP108.
+    """
+    with durable(path) as beside:
+        beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+def write_sealed(path: Path, bound: dict[str, Any], content: dict[str, Any]) -> None:
+    """Write a record with what it is of (``bound``) and with the hash of all of it.
+
+    Raises:
+        FolderError: MP107. DiskFull: MP108.
+    """
+    whole = json.loads(json.dumps({**content, **bound}, allow_nan=False))
+    write_json(path, {**whole, _SEAL: _hash(whole)})
+
+
+def read_sealed(path: Path, bound: dict[str, Any], *fields: str) -> dict[str, Any]:
+    """Read what :func:`write_sealed` wrote about just this.
+
+    Raises:
+        FolderError: MP107, the file was changed, or is the record of something else.
+    """
+    content = read_json(path, *fields, *bound, _SEAL, fix=AGAIN)
+    if content.pop(_SEAL) != _hash(content):
+        raise _changed(path, "its content does not have the hash that it was written with", AGAIN)
+    for name, wanted in bound.items():
+        if content[name] != wanted:
+            raise _changed(path, f"it is of {name} {content[name]}, not {wanted}", AGAIN)
+    return content
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        FolderError: MP107, it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _changed(path, error.strerror or str(error), AGAIN) from error
+
+
+def _changed(path: Path, what: str, fix: str) -> FolderError:
+    return FolderError(
+        "a file of the run is not what was written", got=f"{str(path)[:300]!a}: {what}", fix=fix
+    )
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
