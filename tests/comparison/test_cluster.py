@@ -55,9 +55,8 @@ def lasting_files(folder: Path) -> dict[str, Any]:
         if path.is_file() and path.name != "lock":
             found[path.relative_to(folder).as_posix()] = path.read_bytes()
             if path.name == "trial.json":
-                found[path.relative_to(folder).as_posix()] = json.loads(path.read_bytes()) | {
-                    "measured": None
-                }
+                times = {"measured": None, "sha256": None}
+                found[path.relative_to(folder).as_posix()] = json.loads(path.read_bytes()) | times
     return found
 
 

@@ -64,7 +64,10 @@ def left(folder: Path) -> Tree:
     tree: Tree = {}
     for path in sorted((folder / "trials").rglob("*")):
         if path.name == "trial.json" and path.parent.name != "model":
-            tree[str(path.relative_to(folder))] = json.loads(path.read_text()) | {"measured": None}
+            tree[str(path.relative_to(folder))] = json.loads(path.read_text()) | {
+                "measured": None,
+                "sha256": None,
+            }
         elif path.is_file():
             tree[str(path.relative_to(folder))] = path.read_bytes()
     return tree

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -153,7 +155,7 @@ def test_runs_of_one_name_are_told_apart_by_where_they_lie(save, make):
 )
 def test_a_result_that_was_changed_is_refused(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
-    with pytest.raises(FolderError, match="not what compare wrote"):
+    with pytest.raises(FolderError, match="is not what"):
         report(tmp_path)
 
 
@@ -166,10 +168,10 @@ def test_a_trial_without_its_fields_is_named(save, result):
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (["trials", 0, "metrics"], [], "metrics of another kind"),
-        (["spec", "lengths"], None, "lengths of another kind"),
-        (["recommendation", "sentence"], 1, "sentence of another kind"),
-        (["comparisons"], {}, "comparisons of another kind"),
+        (["trials", 0, "metrics"], [], "metrics is of another kind"),
+        (["spec", "lengths"], None, "lengths is of another kind"),
+        (["recommendation", "sentence"], 1, "sentence is of another kind"),
+        (["comparisons"], {}, "comparisons is of another kind"),
     ],
 )
 def test_a_value_of_another_kind_is_named(save, result, path, value, said):
@@ -180,6 +182,46 @@ def test_a_value_of_another_kind_is_named(save, result, path, value, said):
     part[last] = value
     with pytest.raises(FolderError, match=said):
         report(save("run", result))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda result: result["trials"].append(result["trials"][0]), "is listed twice"),
+        (lambda result: result["trials"][0].update(encoding="alien"), "is none of the design"),
+        (lambda result: result["trials"][0].update(seed=99), "is none of the design"),
+        (lambda result: result["trials"][0]["metrics"].update({"7": None}), "at a length that is not listed"),
+        (lambda result: result["comparisons"][0].update(length=7), "at a length that is not listed"),
+        (lambda result: result["comparisons"][0].update(encoding="alien"), "encoding that is not listed"),
+        (lambda result: result["spec"].update(baseline="alien"), "baseline is not among"),
+        (lambda result: result["spec"].update(deciding_length=7), "deciding_length is not among"),
+        (lambda result: result["pictures"].update(alien=next(iter(result["pictures"].values()))), "pictures"),
+        (lambda result: result["recommendation"].update(sentence="\ud800"), "no Unicode"),
+    ],
+)
+def test_parts_that_contradict_each_other_are_named(save, result, spoil, said):
+    spoil(result)
+    with pytest.raises(FolderError, match=said) as caught:
+        report(save("run", result))
+    assert caught.value.code == "MP107"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
+def test_a_number_that_is_none_is_refused(save, result, number):
+    folder = Path(save("run", result))
+    text = (folder / "result.json").read_text()
+    metrics = next(iter(next(one for one in result["trials"] if one["status"] == "done")["metrics"].values()))
+    loss = json.dumps(next(iter(metrics.values())))
+    (folder / "result.json").write_text(text.replace(loss, number, 1))
+    with pytest.raises(FolderError, match=r"result\.json"):
+        report(folder)
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe"])
+def test_what_is_no_file_is_refused(tmp_path, kind):
+    (tmp_path / "result.json").mkdir() if kind == "a folder" else os.mkfifo(tmp_path / "result.json")
+    with pytest.raises(FolderError, match=r"no regular file|Is a directory"):
+        report(tmp_path)
 
 
 def test_a_folder_without_a_result_or_named_twice_is_refused(tmp_path, save, result):

@@ -49,9 +49,13 @@ def read_json(path: Path, *fields: str, fix: str = ELSEWHERE) -> dict[str, Any]:
         FolderError: MP107, the file is missing, or is no such object.
     """
     try:
-        content = json.loads(read_file(path, fix), parse_constant=_refuse_constant)
-    except (FileNotFoundError, ValueError, RecursionError) as error:
-        raise _changed(path, str(error)[:200] or type(error).__name__, fix) from None
+        text = read_file(path, fix)
+    except FileNotFoundError as error:
+        raise _changed(path, "it is missing", fix) from error
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise _changed(path, str(error)[:200], fix) from None
     if not isinstance(content, dict):
         raise _changed(path, "it is no JSON object", fix)
     if missing := sorted(set(fields) - content.keys()):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from milepost.comparison.records import read_json
 from milepost.errors import FolderError, OptionError
 from milepost.files import expand
 from milepost.reporting.compare_summary import CompareSummary
@@ -15,12 +17,10 @@ from milepost.reporting.contrast import contrast_runs
 from milepost.reporting.curves import read_figures
 from milepost.reporting.schemas import read_schema
 from milepost.reporting.summary import clean
+from milepost.reporting.validation import find_faults
 
 SCHEMA_VERSION = 1
-_KINDS: dict[str, Any] = {
-    "object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
-    "null": type(None),
-}  # fmt: skip
+_AGAIN = "run the same compare again; its finished trials are kept"
 _MEASURED_ON = (
     "sha256",
     "tokenizer",
@@ -134,50 +134,57 @@ def _name(places: Sequence[Path]) -> list[str]:
 
 def _read_result(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
-    if not path.is_file():
+    if not path.exists():
         raise FolderError(
             "this is no run folder with a result",
             got=str(folder),
             fix="give the folder that compare names; a run that was interrupted has a result once it is continued",
         )
-    try:
-        result = json.loads(path.read_text("utf-8"))
-        faults = list(_faults(result))
-    except (OSError, ValueError, RecursionError) as error:
-        faults = [str(error)]
-    if faults:
+    result = read_json(path, fix=_AGAIN)
+    if result.get("schema_version") != SCHEMA_VERSION:
+        faults = iter(["no result of this version"])
+    else:
+        faults = chain(find_faults(result, read_schema("compare")), _contradictions(result))
+    if (fault := next(faults, None)) is not None:
         raise FolderError(
             "the result of this run is not what compare wrote",
-            got=f"{path}: {faults[0]}",
-            fix="run the same compare again; its finished trials are kept",
+            got=f"{str(path)[:300]!a}: {fault[:300]}",
+            fix=_AGAIN,
         )
-    return dict(result)
+    return result
 
 
-def _faults(result: Any) -> Iterator[str]:
-    """What a result lacks of its schema, as far as a reader relies on it."""
-    schema = read_schema("compare")
-    if not isinstance(result, dict) or result.get("schema_version") != SCHEMA_VERSION:
-        yield "no result of this version"
-        return
-    parts: list[tuple[str, Any, dict[str, Any]]] = [("result", result, schema)]
-    parts += [("spec", result.get("spec"), schema["$defs"]["spec"])]
-    parts += [("recommendation", result.get("recommendation"), schema["properties"]["recommendation"])]
-    for name in ("trials", "comparisons", "degradations"):
-        rows = result.get(name)
-        kind = schema["$defs"][name.removesuffix("s")]
-        parts += [
-            (f"{name}[{at}]", row, kind) for at, row in enumerate(rows if isinstance(rows, list) else [None])
-        ]
-    for where, part, kind in parts:
-        if not isinstance(part, dict):
-            yield f"{where} is no object"
-            continue
-        for name in kind["required"]:
-            if name not in part:
-                yield f"{where} has no {name}"
-        for name, wanted in kind["properties"].items():
-            types = wanted.get("type", [])
-            kinds = tuple(_KINDS[one] for one in ([types] if isinstance(types, str) else types))
-            if name in part and kinds and not isinstance(part[name], kinds):
-                yield f"{where} has a {name} of another kind"
+def _contradictions(result: dict[str, Any]) -> Iterator[str]:
+    """Where parts of a result, each of which fits its schema, do not fit together."""
+    try:
+        json.dumps(result, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        yield "a text that is no Unicode"
+    spec = result["spec"]
+    known = {name: set(spec[name]) for name in ("encodings", "seeds", "lengths")}
+    known["metrics"] = {metric["name"] for metric in spec.get("metrics") or ()}
+    for place in ("baseline", "deciding_length"):
+        if spec.get(place) not in {None, *known["encodings"], *known["lengths"]}:
+            yield f"spec.{place} is not among what was compared"
+    found = set[tuple[str, int]]()
+    for trial in result["trials"]:
+        one = (trial["encoding"], trial["seed"])
+        if one in found:
+            yield f"the trial of {trial['encoding'][:80]!a}, seed {trial['seed']}, is listed twice"
+        found.add(one)
+        metrics = trial["metrics"] or {}
+        names = {name for values in metrics.values() for name in values or ()}
+        if trial["encoding"] not in known["encodings"] or trial["seed"] not in known["seeds"]:
+            yield f"the trial of {trial['encoding'][:80]!a}, seed {trial['seed']}, is none of the design"
+        elif not {int(length) for length in metrics} <= known["lengths"]:
+            yield f"the trial of {trial['encoding'][:80]!a} was measured at a length that is not listed"
+        elif known["metrics"] and not names <= known["metrics"]:
+            yield f"the trial of {trial['encoding'][:80]!a} has a metric that is not listed"
+    for name in ("comparisons", "degradations"):
+        for row in result[name]:
+            if not {row["encoding"], row.get("baseline", row["encoding"])} <= known["encodings"]:
+                yield f"{name} are of an encoding that is not listed"
+            elif row["length"] not in known["lengths"]:
+                yield f"{name} are at a length that is not listed"
+    if not result["pictures"].keys() <= known["encodings"]:
+        yield "pictures are of an encoding that is not listed"
