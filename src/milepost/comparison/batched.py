@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -101,7 +102,8 @@ class _Batch:
             for name, first in models[0].items()
         }
         self._check_buffers()
-        self._objective = _Objective(members[0].run.model, task)
+        # a copy, whose buffers go on changing while members end one after another
+        self._objective = _Objective(copy.deepcopy(members[0].run.model), task)
         for place, model in enumerate(models):
             for name, parameter in model.items():
                 parameter.data = self._stacks[name].detach()[place]
@@ -112,6 +114,13 @@ class _Batch:
         for name, buffer in first.items():
             if not all(torch.equal(buffer, other[name]) for other in others):
                 raise CannotBatch(f"the buffer {name} differs between seeds")
+
+    @torch.no_grad()
+    def _share_buffers(self, member: _Member) -> None:
+        """Give a member the buffers that all have in common: torch refuses to map over those that would differ."""
+        shared = dict(self._objective.model.named_buffers())
+        for name, buffer in member.run.model.named_buffers():
+            buffer.copy_(shared[name])
 
     def _stack_optimizer(self) -> torch.optim.Optimizer:
         """One AdamW over the stacks, of whose state that of each member becomes a view."""
@@ -146,6 +155,7 @@ class _Batch:
 
         def finish(member: _Member, diverged_at: int | None) -> None:
             seconds = (member.run.seconds + time.perf_counter() - begin) / len(self._members)
+            self._share_buffers(member)
             found[member.trial] = _conclude(member.run, diverged_at, seconds)
 
         for step in range(first, self._recipe.steps):
@@ -204,6 +214,7 @@ class _Batch:
             return
         stopped = None
         for member in going:
+            self._share_buffers(member)
             try:
                 with seeded(member.trial.seed, self._device):  # nothing was drawn since: vmap refuses it
                     member.checkpoints.after_step(member.run, due=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from milepost.comparison.design import Model, Trial
 from milepost.encodings import Encoding
+from milepost.encodings.table import PositionTable
 from milepost.models.own import build_own, describe_own, inner_width
 from milepost.models.scratch import Shape, build_scratch
 from milepost.tasks import Task
@@ -15,6 +17,9 @@ from milepost.tasks import Task
 
 def build_model(trial: Trial, task: Task) -> nn.Module:
     """Build the model of a trial; trials of one seed share all weights they have in common.
+
+    Tables of positions count which rows training uses, outside of the state dict where their spec does not ask for
+    it: what is saved then reads as any other model of its family.
 
     Raises:
         OptionError: MP105, SwapRefused: MP121, for an encoding that cannot stand in this model.
@@ -35,13 +40,21 @@ def build_model(trial: Trial, task: Task) -> nn.Module:
         horizon=head.horizon,
         scale=trial.scale,
     )
-    model = _build(trial, head.kind, shape)
+    model = _counting(_build(trial, head.kind, shape))
     if not size.parameters:
         return model
     base = inner_width(size.folder) if size.folder else 4 * size.dim
     each = count_trainable(_build(trial, head.kind, replace(shape, inner=base + 1))) - count_trainable(model)
     units = round((size.parameters - count_trainable(model)) / each)
-    return _build(trial, head.kind, replace(shape, inner=base + units)) if units else model
+    return _counting(_build(trial, head.kind, replace(shape, inner=base + units))) if units else model
+
+
+def _counting(model: nn.Module) -> nn.Module:
+    for table in model.modules():
+        if isinstance(table, PositionTable) and table.trained_counts is None:
+            counts = torch.zeros(table.max_len, dtype=torch.int64, device=next(table.parameters()).device)
+            table.register_buffer("trained_counts", counts, persistent=False)
+    return model
 
 
 def read_model(model: Model) -> Model:

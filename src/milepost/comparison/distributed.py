@@ -20,6 +20,7 @@ from torch import Tensor, distributed, nn
 
 from milepost.comparison.checkpoint import Run
 from milepost.comparison.design import Trial
+from milepost.encodings.table import PositionTable
 from milepost.errors import TrialFailed
 from milepost.processes import DEVNULL, Popen, start_python
 from milepost.tasks.task import Batch
@@ -56,7 +57,8 @@ class Team:
     def wrap(self, model: nn.Module) -> nn.Module:
         """The module to call in training; its gradients are means over all processes."""
         if not self._sharded:
-            return nn.parallel.DistributedDataParallel(model)
+            # each process changes its own buffers; ``whole`` brings the counts of rows together
+            return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
@@ -92,12 +94,21 @@ class Team:
 
     @torch.no_grad()
     def whole(self, model: nn.Module, fresh: nn.Module) -> nn.Module:
-        """The trained model, whole; of one in parts the weights are gathered into ``fresh``."""
+        """The trained model, whole; of one in parts the weights are gathered into ``fresh``.
+
+        A row counts as used in as many passes as in the process that used it most.
+        """
+        for table in model.modules():
+            if isinstance(table, PositionTable) and table.trained_counts is not None:
+                distributed.all_reduce(table.trained_counts, distributed.ReduceOp.MAX)
         if not self._sharded:
             return model
+        fresh = fresh.to(self._device)
         for part, parameter in zip(model.parameters(), fresh.parameters(), strict=True):
             parameter.copy_(part.full_tensor())  # type: ignore[attr-defined]
-        return fresh.to(self._device)
+        for buffer, kept in zip(model.buffers(), fresh.buffers(), strict=True):
+            kept.copy_(buffer)
+        return fresh
 
 
 def _moments(state: dict[str, Tensor], parameter: Tensor) -> list[Tensor]:

@@ -13,7 +13,7 @@ from milepost.tables.hub import HubModel, is_hub_id
 from milepost.tables.numbers import decode, encode
 from milepost.tables.reading import INDEX, read
 from milepost.tables.recognition import Match, recognise
-from milepost.tables.rows import COUNTS
+from milepost.tables.rows import COUNTS, COUNTS_FILE
 from milepost.tables.rule import PREFIX, RECORD, Rule, read_rule
 from milepost.tables.siblings import COPY_FOLDERS, find_transformer, is_copy, read_modules
 from milepost.tables.windows import segment_of, step_of, windows_of
@@ -21,6 +21,7 @@ from milepost.tables.windows import segment_of, step_of, windows_of
 __all__ = [
     "COPY_FOLDERS",
     "COUNTS",
+    "COUNTS_FILE",
     "FAMILIES",
     "INDEX",
     "MAX_HEADER_BYTES",

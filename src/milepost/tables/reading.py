@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,15 @@ from milepost.tables.hub import HubModel, is_hub_id
 from milepost.tables.numbers import decode
 from milepost.tables.pickled import SUFFIXES, read_pickled
 from milepost.tables.recognition import Match, recognise, unknown
-from milepost.tables.rows import build_table, check_size, check_table, counts_key, parse_npy
+from milepost.tables.rows import (
+    COUNTS_FILE,
+    build_table,
+    check_size,
+    check_table,
+    counts_key,
+    parse_npy,
+    read_counts,
+)
 
 INDEX: Final = "model.safetensors.index.json"
 _WEIGHTS: Final = ("model.safetensors", INDEX, "open_clip_model.safetensors")
@@ -234,6 +242,14 @@ def _assemble(
     total = _count_parameters(weights.tensors) if weights.complete else None
     family, order, matches = _choose(config, weights.tensors, choice)
     tables = tuple(_read_table(key, match, weights, choice.first_row, total) for key, match in matches)
+    if COUNTS_FILE in source.names:
+        beside = source.read_json(COUNTS_FILE)
+        tables = tuple(
+            replace(table, trained_counts=read_counts(beside.get(table.key), len(table.rows)))
+            if table.trained_counts is None
+            else table
+            for table in tables
+        )
     model_type = config.get("model_type")
     return Checkpoint(
         source=text, kind=kind, family=family, model_type=model_type if isinstance(model_type, str) else None,

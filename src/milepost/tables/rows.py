@@ -15,6 +15,7 @@ from milepost.tables.recognition import Match
 
 MAX_TABLE_BYTES: Final = 512 * 1024 * 1024
 COUNTS: Final = "trained_counts"
+COUNTS_FILE: Final = "trained_counts.json"  # counts by table, beside weights that other libraries are to read
 """The name, beside a table's ``weight``, under which Milepost's layers store gradient counts per row (int64)."""
 
 
@@ -39,6 +40,18 @@ def check_size(size: int, name: str) -> None:
             got=f"{size} bytes",
             fix=f"at most {MAX_TABLE_BYTES} bytes are read",
         )
+
+
+def read_counts(stored: object, rows: int) -> np.ndarray | None:
+    """The counts of a table of so many rows, as ``trained_counts.json`` lists them; None for anything else.
+
+    >>> read_counts([3, 0], 2).tolist(), read_counts([3, 0], 4)
+    ([3, 0], None)
+    """
+    if not isinstance(stored, list) or len(stored) != rows:
+        return None
+    plain = all(type(one) is int and 0 <= one < 1 << 63 for one in stored)
+    return np.array(stored, np.int64) if plain else None
 
 
 def check_table(key: str, entry: TensorEntry) -> None:
