@@ -12,7 +12,7 @@ COMPATIBILITY := tests/models tests/encodings/test_front.py tests/extension/test
   tests/tuning/test_extension.py tests/comparison/test_sweep.py tests/tasks/test_tokens.py tests/test_layers.py
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n 2 --basetemp=build/pytest
 
-.PHONY: demo test test-latest test-lowest compatibility slow matrix lock format lint types check clean
+.PHONY: demo test test-latest test-lowest compatibility slow fuzz matrix lock format lint types check clean
 
 demo: $(READY)
 	$(BIN)/milepost compare builtin:python-docs --out milepost-runs/demo
@@ -37,6 +37,10 @@ test-lowest: build/lowest.txt
 
 compatibility:
 	$(MAKE) test-latest test-lowest TESTS='$(COMPATIBILITY)'
+
+# 20,000 mutations of each kind of file that is read; `make fuzz FUZZ='data --first 5000'` goes on from a seed
+fuzz: $(READY)
+	$(BIN)/python -m benchmarks.fuzz $(FUZZ)
 
 # every encoding in every family; `make test` fails when the page is older than what it describes
 matrix: $(READY)

@@ -19,7 +19,7 @@ Encode = Callable[[Sequence[str], bool], list[Sequence[int]]]
 
 
 def main() -> None:
-    """Answer requests until there are no more: first a tokenizer, then texts for it."""
+    """Answer requests until there are no more: a tokenizer, and texts for it."""
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries that print do not print into the answers
     encode: Encode | None = None
@@ -30,10 +30,12 @@ def main() -> None:
             return
         try:
             _limit(asked)
-            if encode is None:
+            if "kind" in asked:
+                encode = None
                 encode, facts = _LOADERS[asked["kind"]](content)
                 write_frame(answers, facts)
             else:
+                assert encode is not None, "there is no tokenizer"
                 write_frame(answers, *_encode(encode, asked, content))
         # a panic of a Rust library is no Exception, and each kind of damage raises something of its own
         except BaseException as error:

@@ -20,13 +20,13 @@ from milepost.processes import DEVNULL, PIPE, Popen, start_python
 
 MAX_TOKENIZER_BYTES: Final = 200_000_000
 """Of a tokenizer's file."""
-LOAD_SECONDS: Final = 4
+LOAD_SECONDS: Final = 2
 """Of computing, to load a file; one more for each ``LOAD_BYTES_A_SECOND``."""
 LOAD_BYTES_A_SECOND: Final = 1_000_000
-ENCODE_SECONDS: Final = 3
+ENCODE_SECONDS: Final = 1
 """Of computing, to encode texts; one more for each ``CHARACTERS_A_SECOND``."""
 CHARACTERS_A_SECOND: Final = 50_000
-MEMORY_BYTES: Final = 1 << 29
+MEMORY_BYTES: Final = 400_000_000
 """Of the process, and ``MEMORY_A_BYTE`` more for each byte of file and text."""
 MEMORY_A_BYTE: Final = 40
 _MEMORY_OF_A_TEXT_BYTE: Final = 200
@@ -85,10 +85,6 @@ class TokenizerProcess:
 
     def __init__(self, name: str, kind: str, content: bytes) -> None:
         require_library(kind)
-        if len(content) > MAX_TOKENIZER_BYTES:
-            raise DataError("the tokenizer's file is too large", got=f"{name[:300]}: {len(content):,} bytes",
-                            fix=f"at most {MAX_TOKENIZER_BYTES:,} bytes are read")  # fmt: skip
-        self._name = name[:300]
         self._process = start_python(
             ["-m", "milepost.corpus.tokenizer_child"],
             variables={"PYTHONWARNINGS": "ignore", "OPENBLAS_NUM_THREADS": "1"},
@@ -98,23 +94,37 @@ class TokenizerProcess:
             new_session=True,  # Ctrl-C reaches the owner alone
         )
         self._finalizer = weakref.finalize(self, _end, self._process)
+        try:
+            self.load(name, kind, content)
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self, name: str, kind: str, content: bytes) -> None:
+        """Put another tokenizer into the same process; arguments and errors are those of the class."""
+        if len(content) > MAX_TOKENIZER_BYTES:
+            raise DataError(
+                "the tokenizer's file is too large",
+                got=f"{name}: {len(content):,} bytes",
+                fix=f"at most {MAX_TOKENIZER_BYTES:,} bytes are read",
+            )
         folder = kind == "folder"
-        said, _ = self._ask(
-            {"kind": kind},
-            content,
-            seconds=LOAD_SECONDS + (_FOLDER_SECONDS if folder else len(content) // LOAD_BYTES_A_SECOND),
-            memory=MEMORY_BYTES + MEMORY_A_BYTE * len(content) + folder * _FOLDER_BYTES,
-            problem=_PROBLEMS[kind],
-        )
+        self._name = name
         self._memory = MEMORY_BYTES + MEMORY_A_BYTE * len(content) + folder * _FOLDER_BYTES
+        seconds = LOAD_SECONDS + (_FOLDER_SECONDS if folder else len(content) // LOAD_BYTES_A_SECOND)
+        said, _ = self._ask({"kind": kind}, content, seconds, self._memory, _PROBLEMS[kind])
         self.facts = TokenizerFacts(**said)
         if self.facts.vocabulary_size > MAX_VOCABULARY:
-            self.close()
             raise DataError(
                 "the tokenizer's vocabulary is too large",
-                got=f"{self._name}: largest id {self.facts.vocabulary_size - 1:,}",
+                got=f"{name}: largest id {self.facts.vocabulary_size - 1:,}",
                 fix=f"at most {MAX_VOCABULARY:,} ids are used; number the tokens from 0",
             )
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is there: what exceeds a limit ends it."""
+        return self._process.poll() is None
 
     def encode_all(self, texts: Sequence[str], *, special: bool = False) -> list[Ids]:
         """The ids of texts, shape ``(tokens,)`` each; nothing is cut or padded.
@@ -149,13 +159,13 @@ class TokenizerProcess:
         return self._ask(
             {"sizes": list(map(len, pieces)), "special": special, "count": count},
             content,
-            seconds=ENCODE_SECONDS + len(content) // CHARACTERS_A_SECOND,
-            memory=self._memory + _MEMORY_OF_A_TEXT_BYTE * len(content),
-            problem="the tokenizer cannot encode this text",
+            ENCODE_SECONDS + len(content) // CHARACTERS_A_SECOND,
+            self._memory + _MEMORY_OF_A_TEXT_BYTE * len(content),
+            "the tokenizer cannot encode this text",
         )
 
     def _ask(
-        self, asked: dict[str, Any], content: bytes, *, seconds: int, memory: int, problem: str
+        self, asked: dict[str, Any], content: bytes, seconds: int, memory: int, problem: str
     ) -> tuple[dict[str, Any], bytes]:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
