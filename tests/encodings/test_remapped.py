@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,6 +50,29 @@ def test_randomized_draws_in_evaluation_too_and_always_the_same():
     assert (drawn.diff() > 0).all()
     assert drawn.tolist() != list(range(10))
     assert encoding.remap(range(50), batch=1).tolist() == list(range(50))
+
+
+def test_models_of_other_seeds_are_evaluated_at_other_positions():
+    def drawn(seed):
+        torch.manual_seed(seed)
+        encoding = build("randomized(inner=learned,max_len=50)", GEOMETRY).eval()
+        return encoding, encoding.remap(range(10), batch=1)
+
+    one, positions = drawn(0)
+    other, others = drawn(1)
+    assert not torch.equal(positions, others)
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(other.remap(range(10), batch=1), positions)
+    torch.manual_seed(0)  # the encoding inside begins as it does alone
+    alone = build("learned", replace(GEOMETRY, max_len=50))
+    assert torch.equal(alone.weight, one.inner.weight)
+
+
+def test_a_state_from_before_there_was_a_draw_is_loaded():
+    encoding = build("randomized(inner=learned,max_len=50)", GEOMETRY).eval()
+    old = {name: value for name, value in encoding.state_dict().items() if name != "draw"}
+    encoding.load_state_dict(old)
+    assert encoding.draw == 0
 
 
 def test_the_fixed_draw_is_as_even_as_a_random_one():

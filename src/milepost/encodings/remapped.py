@@ -9,7 +9,7 @@ from typing import ClassVar, Self, final
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from milepost.encodings.base import Encoding, Geometry, Positions, build, register
 from milepost.encodings.positions import require_contiguous, require_whole
@@ -80,9 +80,11 @@ class RandomizedPositions(Remapped):
     """Positions 0, 1, 2, ... become that many different ones out of ``max_len``, in order.
 
     A sequence of n tokens is placed at n positions; pads take none. In training, each forward pass draws
-    once for the whole batch, from torch's global generator of the device. In evaluation there is one fixed
-    draw, the same on every machine: a sequence is answered the same in each call and whatever its
-    neighbours, and torch's random state is left alone. A table inside gets ``max_len`` rows.
+    once for the whole batch, from torch's global generator of the device. In evaluation a model keeps to
+    one draw, which the buffer ``draw`` numbers: a sequence is answered the same in each call, on each
+    machine and whatever its neighbours, and torch's random state is left alone. The number is drawn when
+    the encoding is built, so that models of other seeds are evaluated at other positions. A table inside
+    gets ``max_len`` rows.
 
     Args:
         inner: the encoding whose positions are drawn.
@@ -111,6 +113,9 @@ class RandomizedPositions(Remapped):
         if max_len < 1:
             raise OptionError("max_len must be at least 1", got=f"max_len={max_len}", fix="max_len=2048")
         self.max_len = max_len
+        self.register_buffer("draw", torch.randint(2**31, ()))
+        self.draw: Tensor
+        self.register_load_state_dict_pre_hook(_number_draw)
 
     @classmethod
     def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
@@ -150,13 +155,13 @@ class RandomizedPositions(Remapped):
         return torch.where(positions < self.max_len, drawn, positions)
 
     def _order(self, device: torch.device | str | None) -> Int64[Tensor, " max_len"]:
-        """A fixed random order of all positions.
+        """All positions in the random order that belongs to ``draw``.
 
         Sorted by a hash that maps no two 32-bit numbers to one: unlike a generator of torch it is the same on
         all devices and in all versions, needs no copy from the host, and compiles.
         Source: C. Wellons, hash-prospector, lowbias32.
         """
-        hashed = torch.arange(1, self.max_len + 1, device=device)
+        hashed = torch.arange(self.max_len, device=device) + self.draw.to(device)
         for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 1)):
             hashed = ((hashed ^ (hashed >> shift)) * factor) & 0xFFFFFFFF
         return hashed.argsort()
@@ -215,6 +220,11 @@ class ShiftedPositions(Remapped):
             positions = torch.arange(positions.start, positions.stop, device=device)
         require_whole(positions)
         return positions + torch.randint(0, self.max_shift + 1, (batch, 1), device=positions.device)
+
+
+def _number_draw(module: nn.Module, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
+    """Number the draw of a state that was saved before there was one."""
+    state.setdefault(prefix + "draw", torch.zeros((), dtype=torch.int64))
 
 
 def _spec(value: Value) -> Spec:
