@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from milepost.comparison.building import build_model
 from milepost.comparison.checkpoint import Checkpoints, Run, Stopped
 from milepost.comparison.design import Training, Trial
-from milepost.comparison.memory import peak_bytes, reset_peak
+from milepost.comparison.memory import StepMemory
 from milepost.comparison.randomness import seeded
 from milepost.comparison.training import (
     Trained,
@@ -67,13 +67,12 @@ def train_together(
         checkpoints: of each trial.
 
     Returns:
-        What each training left behind; ``seconds`` is its share of the time.
+        What each training left behind; ``seconds`` and ``peak_memory_bytes`` are its share.
 
     Raises:
         CannotBatch: torch cannot map over these models; nothing is changed.
         Stopped: ``checkpoints`` were asked to stop. FolderError: MP107. DiskFull: MP108.
     """
-    reset_peak()
     found: dict[Trial, Trained] = {}
     with ExitStack() as watching:
         members = []
@@ -158,14 +157,18 @@ class _Batch:
             self._share_buffers(member)
             found[member.trial] = _conclude(member.run, diverged_at, seconds)
 
+        memory = StepMemory(self._held, self._device)
         for step in range(first, self._recipe.steps):
             try:
-                losses = self._take_step(step)
+                with memory.step():
+                    losses = self._take_step(step)
             except (RuntimeError, ValueError, NotImplementedError, TypeError) as error:
                 if step > first:
                     raise
                 raise CannotBatch(str(error).split("\n")[0][:200]) from error
             for place, member in tuple(self._going.items()):
+                share = memory.peak_bytes // len(self._members)
+                member.run.peak_memory_bytes = max(member.run.peak_memory_bytes, share)
                 member.run.losses.append(losses[place])
                 diverged_at = find_divergence(member.run.losses, step, self._recipe.steps)
                 if diverged_at is not None:
@@ -177,6 +180,11 @@ class _Batch:
         for member in self._going.values():
             finish(member, None)
         return found
+
+    def _held(self) -> Iterator[Tensor]:
+        yield from self._stacks.values()
+        for state in self._optimizer.state.values():
+            yield from (value for value in state.values() if isinstance(value, Tensor))
 
     def _take_step(self, step: int) -> Tensor:
         """One step of all models; returns their losses before it, shape ``(models,)``."""
@@ -253,5 +261,4 @@ def _conclude(run: Run, diverged_at: int | None, seconds: float) -> Trained:
     for parameter in run.model.parameters():
         parameter.data = parameter.data.clone()  # its own again: the batch may go on
     curve = torch.stack(run.losses).tolist()
-    peak = max(run.peak_memory_bytes, peak_bytes())
-    return Trained(run.model.eval(), curve, run.batches[:16], diverged_at, seconds, peak)
+    return Trained(run.model.eval(), curve, run.batches[:16], diverged_at, seconds, run.peak_memory_bytes)

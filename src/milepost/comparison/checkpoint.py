@@ -18,7 +18,6 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from milepost.comparison.folder import compare_records
-from milepost.comparison.memory import peak_bytes
 from milepost.comparison.randomness import read_states, write_states
 from milepost.errors import FolderError
 from milepost.files import durable
@@ -43,7 +42,7 @@ class Run:
         losses: of each step so far, on the device.
         batches: chained hash of the batches so far, hexadecimal.
         seconds: that steps took in processes before this one.
-        peak_memory_bytes: of processes before this one.
+        peak_memory_bytes: that training takes.
     """
 
     model: nn.Module
@@ -150,7 +149,7 @@ class Checkpoints:
         state = {
             "batches": run.batches,
             "seconds": run.seconds + time.perf_counter() - self._begin,
-            "peak_memory_bytes": max(run.peak_memory_bytes, peak_bytes()),
+            "peak_memory_bytes": run.peak_memory_bytes,
             "environment": self._environment,
             "random": random_states,
         }

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from milepost.comparison.building import build_model
 from milepost.comparison.checkpoint import Checkpoints, Run
 from milepost.comparison.design import Training, Trial
-from milepost.comparison.memory import peak_bytes, reset_peak
+from milepost.comparison.memory import StepMemory, held_tensors
 from milepost.comparison.randomness import seeded
 from milepost.encodings import Encoding
 from milepost.tasks import Task
@@ -38,7 +38,7 @@ class Trained:
         batch_hash: of all batches in their order; equal for all encodings of one seed.
         diverged_at: step at which the loss stopped being a number, or None.
         seconds: wall time of the loop alone.
-        peak_memory_bytes: of the process while it trained.
+        peak_memory_bytes: that training takes, see ``StepMemory``; 0 where it could not be measured.
     """
 
     model: nn.Module
@@ -73,7 +73,6 @@ def train(
         Stopped: ``checkpoints`` were asked to stop.
         FolderError: MP107, they cannot be written, or are of another environment. DiskFull: MP108.
     """
-    reset_peak()
     model = build_model(trial, task)
     model.to(device).train()
     forward = team.wrap(model) if team else model
@@ -87,10 +86,9 @@ def train(
         diverged_at = _take_steps(run, forward, trial, task, device, on_step, checkpoints, team)
         curve = torch.stack(run.losses).tolist()
         seconds = run.seconds + time.perf_counter() - begin
-    peak = max(run.peak_memory_bytes, peak_bytes())
     if team:
         model = team.whole(model, build_model(trial, task))
-    return Trained(model.eval(), curve, run.batches[:16], diverged_at, seconds, peak)
+    return Trained(model.eval(), curve, run.batches[:16], diverged_at, seconds, run.peak_memory_bytes)
 
 
 def _take_steps(
@@ -105,11 +103,14 @@ def _take_steps(
 ) -> int | None:
     """Take the steps that are left; returns the one from which on the loss is no number."""
     recipe = trial.recipe
+    memory = StepMemory(lambda: held_tensors(run.model, run.optimizer), device)
     for step in range(len(run.losses), recipe.steps):
         batch = task.batch(trial.seed, step, recipe.batch, trial.design.train_length)
         run.see(batch)
         part, share = team.part(batch, task.weight) if team else (batch, 1.0)
-        loss = take_step(forward, run.optimizer, task, to_device(part, device), recipe, step, share)
+        with memory.step():
+            loss = take_step(forward, run.optimizer, task, to_device(part, device), recipe, step, share)
+        run.peak_memory_bytes = max(run.peak_memory_bytes, memory.peak_bytes)
         run.losses.append(team.mean(loss) if team else loss)
         diverged_at = find_divergence(run.losses, step, recipe.steps)
         if diverged_at is not None:

@@ -134,7 +134,7 @@ def _record(trial: Trial, task: Task, trained: Trained) -> dict[str, Any]:
             * trial.design.training.batch
             * task.positions(trial.design.train_length)
             / trained.seconds,
-            "peak_memory_bytes": trained.peak_memory_bytes,
+            "peak_memory_bytes": trained.peak_memory_bytes or None,
         },
     }
 
