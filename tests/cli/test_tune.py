@@ -97,8 +97,8 @@ def test_a_gain_is_said_with_its_interval_and_ends_with_0(
         ),
         (
             {"helped": False, "training": FAILED, "saved": []},
-            "0.001 was tried first, then a quarter each time (3 rates). Change, in this order: a lower rate (--lr 1.6e-05); more "
-            "windows per step, for less noise (--batch 16)",
+            "0.001 was tried first, then a quarter each time, down to 6.3e-05. Change, in this order: more windows per step, for less "
+            "noise (--batch 16); a rate below 6.3e-05 (--lr)",
         ),
         ({"helped": False}, "longer windows (--window, now 256)"),
     ],

@@ -158,13 +158,13 @@ def test_every_trained_row_is_met_as_often_as_its_share() -> None:
 def test_training_stops_early_and_says_that_it_did_not_help(
     pair: Pair, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = iter([1.0, 2.0, 1.5])
+    losses = iter([1.0, 2.0, 1.5, 1.2, 1.1])
     monkeypatch.setattr(recovery, "_measure", lambda *_: next(losses))
     recipe = Recipe(steps=40, every=2, patience=2)
     result = tune(pair("causal-lm")[1], str(texts), recipe=recipe, out=tmp_path / "run")
     assert result["training"]["ended"] == "early"
-    assert (result["training"]["steps"], result["training"]["best_step"]) == (4, 0)
-    assert result["training"]["last_lr"] == recipe.lr / 16
+    assert (result["training"]["steps"], result["training"]["best_step"]) == (8, 0)
+    assert result["training"]["last_lr"] == recipe.lr / 4**4
     assert (result["helped"], result["saved"]) == (False, [])
     assert {gain["difference"] for gain in result["gains"]} == {0.0}
     kept = sorted(path.name for path in (tmp_path / "run").iterdir())

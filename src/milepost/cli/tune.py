@@ -50,7 +50,12 @@ _SECONDS_BETWEEN_LINES = 10
 @click.option(
     "--every", default=50, show_default=True, help="Steps between measurements on held-out documents."
 )
-@click.option("--patience", default=3, show_default=True, help="Measurements without a gain before it stops.")
+@click.option(
+    "--patience",
+    default=3,
+    show_default=True,
+    help="Measurements without a gain before it stops; twice as many before the first gain.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of windows, offsets and masks.")
 @click.option("--precision", default="float32", show_default=True, help="float32 or bfloat16.")
 @click.option(

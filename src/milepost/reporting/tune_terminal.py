@@ -72,11 +72,11 @@ def tune_advice(document: Mapping[str, Any]) -> Iterator[str]:
     design, training = document["design"], document["training"]
     lr, batch = design["lr"], design["batch"]
     if not training["best_step"]:
-        tried = len(training["history"]) - 1
+        last = lr / 4 ** max(0, len(training["history"]) - 2)
         yield (
-            f"No rate was better than no training: {lr:g} was tried first, then a quarter each time ({tried} rate"
-            f"{'s' if tried != 1 else ''}). Change, in this order: a lower rate (--lr {lr / 4**tried:.2g}); more windows per step, for less noise "
-            f"(--batch {4 * batch}); more texts; another start (milepost extend --choose DATA measures methods)."
+            f"No learning rate was better than no training: {lr:g} was tried first, then a quarter each time, down to {last:.2g}. Change, in "
+            f"this order: more windows per step, for less noise (--batch {4 * batch}); a rate below {last:.2g} (--lr); more texts; another "
+            "start (milepost extend --choose DATA measures methods)."
         )
     if training["best_step"] and not document["helped"]:
         yield (

@@ -40,7 +40,8 @@ class Recipe:
             not the result.
         weight_decay: of AdamW, on the trained rows.
         every: steps between two measurements on held-out documents, at each of which the state is written.
-        patience: measurements without a new best after which training stops.
+        patience: measurements without a new best after which training stops; twice as many while nothing was better than the
+            beginning, so that lower rates are tried.
         seed: of windows, offsets and masks.
         precision: ``float32``, or ``bfloat16`` for the model's products; rows and moments are float32 always.
     """
