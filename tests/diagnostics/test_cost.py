@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ import milepost
 from milepost.diagnostics.cost import FORMULAS, Sizes, formulas, read_shape
 from milepost.diagnostics.cost.formulas import KEPT, price
 from milepost.encodings import Geometry, build, memo, resolve
-from milepost.errors import DataError, OptionError, SpecError, UnknownFamily, UnknownName
+from milepost.errors import DataError, OptionError, SpecError, UnknownFamily, UnknownName, UnsafeFile
 from milepost.spec import parse_spec
 from milepost.tables import family_of
 
@@ -461,3 +462,10 @@ def test_a_record_of_lengths_leaves_the_table_what_it_is(record):
     kind = "milepost_gpt2" if "rule" in record else "gpt2"
     assert milepost.cost(config | {"milepost": record, "model_type": kind})["present"] == before
     assert before["encoding"] == "learned"
+
+
+def test_a_pipe_is_no_name_on_the_hub(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with pytest.raises(UnsafeFile, match="plain file"):
+        milepost.cost("pipe")

@@ -141,7 +141,7 @@ def _read(model: str | os.PathLike[str], revision: str | None) -> tuple[dict[str
     if folder is not None:
         with Folder(folder) as opened:
             return opened.read_json("config.json"), text
-    if path.is_file():
+    if path.exists():  # a pipe too, which is refused there, and is no name on the Hub
         with Folder(path.parent) as opened:
             return opened.read_json(path.name), text
     if is_hub_id(text):
