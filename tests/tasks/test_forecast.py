@@ -141,10 +141,23 @@ def test_a_series_with_an_empty_first_cell_is_no_longer_left_out_and_counters_ar
     assert read_series(path, "hour,rain").columns == ("hour", "rain")
 
 
+def test_a_counter_without_a_name_is_shown_as_unnamed(tmp_path: Path) -> None:
+    path = table(tmp_path / "u.csv", [["", "a"], *([at, at % 7] for at in range(40))])
+    assert read_series(path).notes[0].startswith("Not forecast: (unnamed) (counts rows or time).")
+
+
+@pytest.mark.parametrize(("cell", "fix"), [("", "--fill previous"), ("inf", "correct or empty the cell")])
+def test_a_cell_that_cannot_be_filled_is_not_called_a_gap(tmp_path: Path, cell: str, fix: str) -> None:
+    path = table(tmp_path / "c.csv", [["a"], *([cell if at == 20 else at % 7] for at in range(40))])
+    with pytest.raises(DataError) as caught:
+        read_series(path)
+    assert fix in caught.value.fix and ("--fill" in caught.value.fix) == (cell == "")
+
+
 def test_a_column_without_values_is_named(tmp_path: Path) -> None:
     path = table(tmp_path / "p.csv", [["a", "b"], *([at % 7, ""] for at in range(40))])
     series = read_series(path)
-    assert series.columns == ("a",) and "Not forecast: b, without a value" in series.notes[0]
+    assert series.columns == ("a",) and "Not forecast: b (no value in the first 40 rows)" in series.notes[0]
     with pytest.raises(DataError, match="a series has no values"):
         read_series(path, "a,b", fill="linear")
 

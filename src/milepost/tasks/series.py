@@ -72,10 +72,14 @@ class _Table:
             return float(cell)
         if self.fill != "none" and is_gap(cell):
             return np.nan
+        if is_gap(cell):
+            problem, fix = "a value of a series is missing", "fill gaps with --fill previous or --fill linear"
+        else:
+            problem, fix = "a cell of a series is not a finite number", "correct or empty the cell"
         raise DataError(
-            "a cell of a series is no finite number",
+            problem,
             got=f"{self.source}: {cell[:40]!r} in row {row}, column {name[:80]}",
-            fix="fill gaps with --fill previous or --fill linear, or name other columns with --text-column",
+            fix=f"{fix}, or choose other columns with --text-column",
         )
 
 
@@ -200,8 +204,8 @@ def _read_columns(table: _Table, columns: str | None) -> Series:
     left = [names[at] for place, at in enumerate(chosen) if place not in kept]
     empty = [names[at] for at in range(len(names)) if not _first_value(table.begin, at, lambda _: True)]
     notes = [
-        f"Not forecast: {', '.join(which)[:_LONGEST]}, {reason}. --text-column names the channels to forecast."
-        for which, reason in ((left, "which count rows or time"), (empty, f"without a value in the first {len(table.begin):,} rows"))
+        f"Not forecast: {', '.join(name or '(unnamed)' for name in which)[:_LONGEST]} ({reason}). --text-column names the channels to forecast."
+        for which, reason in ((left, "counts rows or time"), (empty, f"no value in the first {len(table.begin):,} rows"))
         if which
     ]  # fmt: skip
     return Series(source, tuple(names[chosen[place]] for place in kept), names, values[:, kept], tuple(notes))
