@@ -12,6 +12,7 @@ from milepost.comparison.pairing import Criterion
 from milepost.comparison.recommendation import build_recommendation
 from milepost.comparison.verdict import build_comparisons
 from milepost.statistics import SequentialTest
+from milepost.tasks import Floor
 
 SIX = ("alibi", "learned", "none", "rotary", "sinusoidal", "t5")
 CLAIMS = ("better", "worse", "constant_better", "constant_worse")
@@ -173,7 +174,7 @@ NOTHING = {"metric": "exact_match", "title": "exact match", "higher_is_better": 
 def test_a_score_at_its_floor_everywhere_is_no_equivalence():
     trials = sweep({"learned": [0.0] * 3, "rotary": [0.0] * 3}, "exact_match", converged=False, at_floor=True)
     found = family(trials, **NOTHING)
-    answer = build_recommendation(found, trials, floor=0.0)
+    answer = build_recommendation(found, trials, floor=Floor(0.0))
     assert {c["verdict"] for c in build_comparisons([found])} == {"not_converged"}
     assert answer["sentence"] == (
         "No verdict at length 32: nothing was learned. No encoding has a higher exact match than an answer that "
@@ -186,13 +187,13 @@ def test_a_score_at_its_floor_everywhere_is_no_equivalence():
 
 def test_a_task_that_nobody_solves_at_a_longer_length_names_nobody():
     trials = sweep({"learned": [0.0] * 3, "rotary": [0.004, 0.0, 0.0]}, "exact_match")
-    answer = build_recommendation(family(trials, **NOTHING), trials, floor=0.0)
+    answer = build_recommendation(family(trials, **NOTHING), trials, floor=Floor(0.0))
     assert answer["encoding"] is None
     assert answer["sentence"].startswith(
         "No encoding solves the task at length 32: the best exact match, 0.001 of"
     )
     solved = sweep({"learned": [0.0] * 3, "rotary": [0.9, 0.91, 0.89]}, "exact_match")
-    assert build_recommendation(family(solved, **NOTHING), solved, floor=0.0)["encoding"] == "rotary"
+    assert build_recommendation(family(solved, **NOTHING), solved, floor=Floor(0.0))["encoding"] == "rotary"
 
 
 def test_an_excluded_encoding_stays_in_the_family_and_is_not_named():
@@ -265,3 +266,43 @@ def test_the_interval_of_a_single_pair_covers_its_difference_in_95_of_100_sweeps
         pair = family(trials).pair("rotary", "learned")
         missed.append(not pair.low_adjusted <= -0.1 <= pair.high_adjusted)
     assert np.mean(missed) <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
+
+
+@pytest.mark.parametrize("cause", ["failed", "infinite"])
+def test_an_encoding_without_any_score_is_said_to_be_left_out(cause):
+    trials = sweep({"learned": [2.0, 2.01, 2.03], "rotary": [math.inf] * 3})
+    if cause == "failed":
+        trials[3:] = [trial | {"status": "failed", "metrics": {}, "reason": "x"} for trial in trials[3:]]
+    answer = judge(trials)[1]
+    assert answer["encoding"] is None
+    assert answer["sentence"] == (
+        "No winner at length 32: only learned can be judged (rotary: 0 of at least 3 seeds finished with a score)."
+    )
+    answer = judge(trials + sweep({"none": [2.4, 2.41, 2.44]}))[1]
+    assert answer["sentence"] == (
+        "learned has a significantly lower loss at length 32 than none, the only other encoding that can be judged."
+    )
+
+
+def test_a_baseline_that_diverged_at_every_seed_is_no_selection_and_leaves_a_margin():
+    trials = sweep({"learned": ["diverged"] * 3, "none": [2.0, 2.1, 2.2], "rotary": [2.0, 2.1, 2.2]})
+    comparisons, answer = judge(trials)
+    assert {c["verdict"] for c in comparisons} == {"not_converged"}
+    assert answer["sentence"].endswith("all are within 0.021 of none.")
+    assert "learned carries no verdict at length 32: seeds 0, 1 and 2 diverged." in answer["because"]
+
+
+@pytest.mark.parametrize("looks", [None, SequentialTest.up_to(6)])
+def test_equal_scores_are_equivalent_even_without_a_margin(looks):
+    trials = sweep({"learned": [2.0, 2.1, 2.2], "rotary": [2.0, 2.1, 2.2]})
+    comparisons, answer = judge(trials, margin=0.0, sequential=looks)
+    assert comparisons[0]["verdict"] == "equivalent"
+    assert "nan" not in " ".join((answer["sentence"], *answer["because"], *answer["would_change"]))
+
+
+def test_a_best_score_that_chance_explains_at_a_longer_length_names_nobody():
+    trials = sweep({"learned": [0.50, 0.51, 0.505], "rotary": [0.53, 0.54, 0.536]}, "exact_match")
+    found = family(trials, **NOTHING)
+    answer = build_recommendation(found, trials, floor=Floor(0.5, 0.07))
+    assert answer["encoding"] is None and answer["sentence"].startswith("No encoding solves the task")
+    assert build_recommendation(found, trials, floor=Floor(0.5, 0.001))["encoding"] == "rotary"

@@ -9,7 +9,7 @@ from milepost.comparison.family import Family
 from milepost.comparison.recommendation import build_recommendation
 from milepost.comparison.request import Sweep
 from milepost.spec import Spec, parse_spec
-from milepost.tasks import Task
+from milepost.tasks import Floor, Task
 
 Rows = Sequence[dict[str, Any]]
 
@@ -23,7 +23,7 @@ def advise(
     degradations: Rows,
     task: Task,
     *,
-    floor: float,
+    floor: Floor,
     scales: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Recommend an encoding for the purpose of a sweep, say what it costs and what would change the answer.
@@ -113,7 +113,7 @@ def _change_by_scale(sweep: Sweep, scales: Mapping[str, Mapping[str, float]]) ->
             if kind in given and not 1 / _FAR <= scale / rule <= _FAR:
                 found.append(
                     f"The initial scale: {name} starts at {kind} {scale:.3g}, {scale / rule:.2g} times the {rule:.3g} "
-                    f"of the rule, and that may decide; leave {kind} out, or let --tune-scale choose the scale."
+                    f"of the rule, and that may decide; leave {kind} out, and --tune-scale tries several scales."
                 )
     return found
 

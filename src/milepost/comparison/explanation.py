@@ -43,11 +43,15 @@ def find_changes(
 def _explain_rank(standing: Standing) -> Iterator[str]:
     if standing.best is None:
         if standing.floor is not None and standing.aside:
-            yield f"An answer that ignores the input gets {standing.floor:#.4g} {standing.where}."
+            yield f"An answer that ignores the input gets {standing.floor.score:#.4g} {standing.where}."
         return
     scores, best, title = standing.scores, standing.best, standing.criterion.title
     most = "highest" if standing.criterion.higher_is_better else "lowest"
-    floor = "" if standing.floor is None else f" An answer that ignores the input gets {standing.floor:#.4g}."
+    floor = (
+        ""
+        if standing.floor is None
+        else f" An answer that ignores the input gets {standing.floor.score:#.4g}."
+    )
     yield f"{best} has the {most} mean {title}: {scores.mean(best):#.4g} over {len(scores.values[best])} seeds.{floor}"
     for pair in standing.rivals:
         yield _explain_pair(pair, standing.examples)

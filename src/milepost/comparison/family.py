@@ -64,7 +64,7 @@ def build_family(
         raise UnknownName.among("baseline among the trials", baseline, scores.values)
     ranked = scores.ranked()
     used = ranked[0] if baseline in scores.unanswered and ranked else baseline
-    margin = scores.margin(used)
+    margin = scores.margin(used if scores.values[used] or not ranked else ranked[0])
     pairs = [scores.pair(one, other, margin) for one, other in combinations(sorted(scores.values), 2)]
     members = {name for pair in pairs if pair.tested for name in (pair.encoding, pair.baseline)}
     several = "pair" if sum(pair.tested for pair in pairs) == 1 else "pairs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from milepost.errors import DataError, OptionError
 from milepost.statistics import (
@@ -20,9 +20,13 @@ from milepost.statistics import (
     measure_interval,
 )
 
+if TYPE_CHECKING:
+    from milepost.tasks import Floor
+
 Trial = Mapping[str, Any]
 
 MIN_SEEDS = 3  # fewer name no winner
+_ERRORS = 3.0  # standard errors of a floor that chance explains
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Criterion:
         if math.isnan(mean):
             return math.nan
         return self.margin if self.bounded else self.margin * abs(mean)
+
+    def is_at_floor(self, value: float, floor: Floor) -> bool:
+        """Whether a score is not better than the floor, by more than the margin and three standard errors."""
+        lead = self.cost(floor.score) - self.cost(value)
+        return lead <= max(self.margin_at(floor.score), _ERRORS * floor.error)
 
     def cost(self, value: float) -> float:
         """The value with its sign changed where needed, so that lower is better."""
@@ -126,6 +135,8 @@ class Pair:
             return "not_converged"
         if found.n < MIN_SEEDS:
             return "too_few_seeds"
+        if found.sd == 0 and found.mean == 0:
+            return "equivalent"  # the same scores, so no margin is too small
         side = "better" if (found.mean > 0) == self.higher_is_better else "worse"
         if found.constant:
             return "equivalent" if abs(found.mean) < self.margin else f"constant_{side}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from milepost.comparison.explanation import explain, find_changes
 from milepost.comparison.family import Family
 from milepost.comparison.pairing import MIN_SEEDS, Trial
 from milepost.comparison.standing import BEHIND, Standing, digits, find_standing, join
+
+if TYPE_CHECKING:
+    from milepost.tasks import Floor
 
 
 def build_recommendation(
@@ -17,7 +20,7 @@ def build_recommendation(
     *,
     degradations: Sequence[Mapping[str, Any]] = (),
     excluded: Collection[str] = (),
-    floor: float | None = None,
+    floor: Floor | None = None,
     examples: str | None = None,
 ) -> dict[str, Any]:
     """Name the encoding to take at the deciding length, or say why none can be named.
@@ -62,10 +65,10 @@ def _decide(standing: Standing) -> tuple[str | None, str]:
     best, where, title = standing.best, standing.where, standing.criterion.title
     if best is None:
         return None, _no_best(standing)
-    if standing.best_at_floor:
+    if standing.best_at_floor and standing.floor is not None:
         return None, (
             f"No encoding solves the task {where}: the best {title}, {standing.scores.mean(best):.3f} of {best}, "
-            f"is no better than {standing.floor:.3f}, which an answer that ignores the input gets."
+            f"is no better than {standing.floor.score:.3f}, which an answer that ignores the input gets."
         )
     if standing.ahead:
         has = "has" if len(standing.ahead) == 1 else "have"
@@ -108,16 +111,16 @@ def _name_winner(standing: Standing) -> str:
     )
     judged = " that can be judged" if standing.aside else ""
     if not constant:
-        return f"{begin} significantly {than} {_others(tested)}{judged}."
+        return f"{begin} significantly {than} {_others(tested, judged)}."
     if not tested:
-        return f"{begin} {than} {join(constant)}{judged}, by the same amount at every seed."
+        return f"{begin} {than} {join(constant)}, by the same amount at every seed."
     return f"{begin} significantly {than} {join(tested)}, and than {join(constant)} by the same amount at every seed."
 
 
-def _others(names: list[str]) -> str:
+def _others(names: list[str], judged: str) -> str:
     if len(names) == 1:
-        return names[0]
-    return f"{'both' if len(names) == 2 else f'all {len(names)}'} other encodings"
+        return f"{names[0]}, the only other encoding{judged}" if judged else names[0]
+    return f"{'both' if len(names) == 2 else f'all {len(names)}'} other encodings{judged}"
 
 
 def _no_winner(standing: Standing) -> str:

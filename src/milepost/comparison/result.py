@@ -19,7 +19,6 @@ from milepost.tasks import Floor, Task
 
 SCHEMA_VERSION = 1
 
-_ERRORS = 3.0  # standard errors of a floor that chance explains
 Values = Mapping[int, float]
 
 
@@ -68,7 +67,7 @@ def build_result(
             families[sweep.deciding_length],
             degradations,
             task,
-            floor=floors[sweep.deciding_length].score,
+            floor=floors[sweep.deciding_length],
             scales=scales,
         ),
         "pictures": _pictures(records),
@@ -130,14 +129,9 @@ def _has_learned(sweep: Sweep, folder: RunFolder, trial: Trial, floor: Floor) ->
     if record is None or record["status"] != "done" or record["converged"] is False:
         return False
     measured = folder.read_measured(trial, sweep.design.train_length)
-    return measured is not None and not _is_at_floor(sweep, measured.metrics[sweep.metric.name], floor)
-
-
-def _is_at_floor(sweep: Sweep, value: float, floor: Floor) -> bool:
-    """Whether a score is not better than the floor, by more than the margin and three standard errors."""
-    criterion = sweep.criterion
-    lead = criterion.cost(floor.score) - criterion.cost(value)
-    return lead <= max(criterion.margin_at(floor.score), _ERRORS * floor.error)
+    return measured is not None and not sweep.criterion.is_at_floor(
+        measured.metrics[sweep.metric.name], floor
+    )
 
 
 def _tuning(sweep: Sweep, folder: RunFolder, failures: dict[Trial, str]) -> dict[str, Any] | None:
@@ -211,7 +205,7 @@ def _row(
             row["breakdown"][str(length)] = measured.breakdown
     scored = row["metrics"].get(str(sweep.design.train_length))
     if row["status"] == "done" and scored is not None:
-        row["at_floor"] = _is_at_floor(sweep, scored[sweep.metric.name], floor)
+        row["at_floor"] = sweep.criterion.is_at_floor(scored[sweep.metric.name], floor)
         if row["at_floor"]:
             row["converged"] = False  # nothing was learned, however still the loss stands
     return row

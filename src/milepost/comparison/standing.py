@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from milepost.comparison.family import Family
 from milepost.comparison.pairing import MIN_SEEDS, Criterion, Pair, Scores, Trial
+
+if TYPE_CHECKING:
+    from milepost.tasks import Floor
 
 BEHIND = ("worse", "constant_worse")
 
@@ -19,7 +23,7 @@ class Standing:
         family: all pairs at the deciding length.
         best: best mean among those that can carry a verdict; None where there is none.
         rivals: each other encoding that can carry a verdict, minus the best; best first.
-        aside: encodings that answer but cannot carry a verdict: too few seeds, diverged, not converged.
+        aside: encodings that cannot carry a verdict: too few seeds with a score, diverged, not converged.
         unanswered: encodings without an answer at this length.
         at_floor: encodings of which a trial scored no better than an answer that ignores the input.
         floor: what such an answer scores at this length; None where it is not known.
@@ -32,7 +36,7 @@ class Standing:
     aside: tuple[str, ...]
     unanswered: tuple[str, ...]
     at_floor: frozenset[str]
-    floor: float | None
+    floor: Floor | None
     examples: str | None
 
     @property
@@ -66,16 +70,18 @@ class Standing:
 
     @property
     def best_at_floor(self) -> bool:
-        """Whether even the best scores no better, beyond the margin, than an answer that ignores the input."""
+        """Whether even the best scores no better, beyond margin and chance, than an answer that ignores the input."""
         if self.best is None or self.floor is None:
             return False
-        lead = self.criterion.cost(self.floor) - self.scores.cost(self.best)
-        return lead <= self.criterion.margin_at(self.floor)
+        return self.criterion.is_at_floor(self.scores.mean(self.best), self.floor)
 
     def lacks(self, encoding: str) -> list[str]:
         """Why an encoding carries no verdict, a clause for each cause."""
         scores, causes = self.scores, []
-        if lost := scores.lost(encoding):
+        lost, scored = scores.lost(encoding), len(scores.values[encoding])
+        if lost and not scored:
+            return [f"{'seed' if len(lost) == 1 else 'seeds'} {join(lost)} diverged"]
+        if lost:
             causes.append(
                 f"{'seed' if len(lost) == 1 else 'seeds'} {join(lost)} diverged, so the rest is a selection"
             )
@@ -85,8 +91,8 @@ class Standing:
             )
         elif any(name == encoding for name, _ in scores.unconverged):
             causes.append("training did not converge")
-        if len(scores.values[encoding]) < MIN_SEEDS:
-            causes.append(f"{len(scores.values[encoding])} of at least {MIN_SEEDS} seeds finished")
+        if scored < MIN_SEEDS:
+            causes.append(f"{scored} of at least {MIN_SEEDS} seeds finished with a score")
         return causes
 
 
@@ -94,14 +100,14 @@ def find_standing(
     family: Family,
     trials: Sequence[Trial],
     excluded: Collection[str] = (),
-    floor: float | None = None,
+    floor: Floor | None = None,
     examples: str | None = None,
 ) -> Standing:
     """Compare the best of the encodings that are not ``excluded`` with each other one."""
     scores = family.scores
     names = [name for name in scores.values if name not in excluded]
-    diverged = [name for name in names if not scores.values[name] and scores.lost(name)]
-    ranked = [*(name for name in scores.ranked() if name in names), *diverged]
+    silent = [name for name in names if not scores.values[name] and name not in scores.unanswered]
+    ranked = [*(name for name in scores.ranked() if name in names), *silent]
     judged = [name for name in ranked if scores.judged(name)]
     best = judged[0] if judged else None
     return Standing(
