@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import os
@@ -60,7 +59,6 @@ def attempt(target: Target, seed: int, seconds: int, megabytes: int, folder: Pat
         found = {"outcome": outcome(target, seed, folder)}
     except BaseException as error:
         found = {"fault": f"{type(error).__name__}: {str(error)[:200]} at {_place(error)}"}
-    gc.collect()
     grown = max(_memory("VmHWM") - before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
     if grown > megabytes * _MEGABYTE:
         found = {"fault": f"memory: {grown // _MEGABYTE} MB, {found}"}
