@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, DynamicCache, GPT2Config, GPT2Mo
 from milepost.encodings import Encoding
 from milepost.errors import PastTheEnd, SwapRefused
 from milepost.models import geometry, swap
+from milepost.models.transformers_private import cache_argument, parameter_names
 from milepost.testing.case import Case, require, require_near
 
 _ROWS, _TOKENS = 1024, 64
@@ -116,6 +117,10 @@ def _check_cache(model: PreTrainedModel, tokens: Tensor, alone: Tensor, pads: in
 
 
 def _run(model: PreTrainedModel, ids: Tensor, mask: Tensor, cache: DynamicCache | None = None) -> Tensor:
-    more = {} if cache is None else {"past_key_values": cache, "use_cache": True}
+    more: dict[str, Any] = {}
+    if cache is not None:
+        name = cache_argument(parameter_names(model))
+        assert name is not None
+        more = {name: cache, "use_cache": True}
     answer: Tensor = model(input_ids=ids, attention_mask=mask, **more).last_hidden_state
     return answer
