@@ -58,7 +58,7 @@ class Team:
         """The module to call in training; its gradients are means over all processes."""
         if not self._sharded:
             # each process changes its own buffers; ``whole`` brings the counts of rows together
-            return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+            return nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
