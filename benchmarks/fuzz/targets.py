@@ -222,6 +222,12 @@ def _pictures() -> dict[str, bytes]:
     return made
 
 
+_ENCODINGS = (
+    *["utf-8"] * 12, "utf-8-sig", "utf-16", "utf-32", "utf-7", "latin-1", "cp1252", "shift_jis", "gb18030", "hz",
+    "iso2022_jp", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "rot13", "hex", "nothing", "",
+)  # fmt: skip
+
+
 def data(rng: random.Random, folder: Path) -> None:
     """Text, tables, tagged words and series."""
     from milepost.tasks.conll import read_tagged
@@ -238,15 +244,25 @@ def data(rng: random.Random, folder: Path) -> None:
     )
     file = home / f"a{suffix}"
     file.write_bytes(raw)
-    header = rng.random() < 0.8
+    header, encoding = rng.random() < 0.8, rng.choice(_ENCODINGS)
     if suffix in (".conll", ".conllu"):
-        read_tagged(str(file), rng.choice((None, "0", "1")))
+        read_tagged(str(file), rng.choice((None, "0", "1")), encoding=encoding)
     elif suffix in (".csv", ".tsv", ".txt") and rng.random() < 0.4:
-        read_series(str(file), rng.choice((None, None, "0", "1,2", "b")), header=header)
+        asked = {
+            "layout": rng.choice(("auto", "columns", "rows")),
+            "fill": rng.choice(("none", "linear", "previous", "x")),
+        }
+        columns = rng.choice((None, None, "0", "1,2", "b"))
+        read_series(str(file), columns, header=header, encoding=encoding, **asked)
     elif suffix != ".txt" and rng.random() < 0.5:
-        read_labelled(str(file), header=header)
+        read_labelled(str(file), header=header, encoding=encoding)
     else:
-        read_text(str(file), None if suffix == ".txt" else rng.choice((None, "0", "text")), header=header)
+        read_text(
+            str(file),
+            None if suffix == ".txt" else rng.choice((None, "0", "text")),
+            header=header,
+            encoding=encoding,
+        )
 
 
 @functools.cache

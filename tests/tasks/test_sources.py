@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from milepost.errors import DataError
+from milepost.errors import DataError, OptionError
 from milepost.tasks import sources, tables
 from milepost.tasks.conll import read_tagged
 from milepost.tasks.pictures import read_pictures
@@ -182,3 +182,27 @@ def test_pipes_among_images_and_idx_files_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "m" / "train-labels-idx1-ubyte")
     with pytest.raises(DataError, match="not a regular file"):
         read_pictures(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("utf-16", b"no mark at all"),
+        ("utf-7", b"+\xff"),
+        ("hz", b"~\xff"),
+        ("utf-32", b"\xff\xfe\0\0\xff\xff\xff\xff"),
+    ],
+)
+def test_text_in_another_encoding_than_the_one_given_is_refused(
+    tmp_path: Path, encoding: str, content: bytes
+) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(DataError, match=f"not {encoding} text"):
+        read_text(str(tmp_path / "a.txt"), encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["idna", "punycode", "unicode_escape", "rot13", "hex", ""])
+def test_codecs_that_are_no_encodings_of_files_are_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(OptionError, match="no text encoding"):
+        read_text(str(tmp_path / "a.txt"), encoding=encoding)

@@ -16,6 +16,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NO_FILES = ("idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined")
 _LATIN_SHARE = 0.35  # of letters that are not ASCII; more is another script
 _BESIDE_SHARE = 0.8
 _NEEDED_SHARE = 0.2
@@ -35,6 +36,8 @@ def read_encoding(name: str) -> str:
     try:
         found = codecs.lookup(name)
         "".encode(name)  # refused for codecs from bytes to bytes
+        if found.name in _NO_FILES:
+            raise LookupError
     except (LookupError, ValueError):
         raise OptionError(
             "there is no text encoding of this name",

@@ -104,12 +104,13 @@ def iterate_characters(file: Path, encoding: str = UTF_8) -> Iterator[str]:
             mark = len(codecs.BOM_UTF8) if marked else 0
             try:
                 text = newlines.decode(decoder.decode(piece[mark:], not piece), not piece)
-            except UnicodeDecodeError as error:
-                raise _not_text(
-                    f"a file is not {'UTF-8' if encoding == UTF_8 else encoding} text",
-                    f"{file}: byte 0x{error.object[error.start]:02x} at offset {offset - held + mark + error.start}",
-                    file,
-                ) from None
+            except UnicodeError as error:
+                what = f"{error} at offset {offset}"  # what some codecs say of a missing byte order mark
+                if isinstance(error, UnicodeDecodeError):
+                    place = offset - held + mark + error.start
+                    what = f"byte 0x{error.object[error.start]:02x} at offset {place}"
+                name = "UTF-8" if encoding == UTF_8 else encoding
+                raise _not_text(f"a file is not {name} text", f"{file}: {what}", file) from None
             if "\x00" in text:
                 at = characters + text.index(chr(0))
                 raise _not_text("a file is binary", f"{file}: a zero byte at character {at}", file)
