@@ -412,3 +412,21 @@ def test_generate_that_differs_without_a_cache_is_an_issue(make_gpt2):
 def restart_when_cached(given):
     if given["input_ids"].shape[1] == 1:
         given["position_ids"] = torch.zeros_like(given["input_ids"])
+
+
+def test_a_head_that_answers_nan_is_not_left_out(tmp_path):
+    """The body alone is fine: the folder's own class must be loaded."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(num_key_value_heads=2, tie_word_embeddings=False, **WIDE))
+    with torch.no_grad():
+        model.lm_head.weight[3] = float("nan")
+    model.save_pretrained(tmp_path)
+    (found,) = check_folder(tmp_path)
+    assert (found.code, found.status) == ("MP340", "issue")
+
+
+def test_loading_a_folder_prints_nothing(make_gpt2, tmp_path, capfd):
+    make_gpt2().save_pretrained(tmp_path)
+    capfd.readouterr()
+    check_folder(tmp_path)
+    assert capfd.readouterr().err == ""

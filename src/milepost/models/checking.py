@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
+import transformers
 from torch import Tensor
-from transformers import AutoModel, GenerationConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, GenerationConfig, PretrainedConfig, PreTrainedModel
 
 from milepost.errors import MilepostError, UnknownFamily
 from milepost.finding import Finding, Status
 from milepost.models.checkpoint import load
 from milepost.models.families import families
+from milepost.models.quiet import quietly
 from milepost.models.subject import PADS_FAR, NotFinite, NotRunnable, Subject
 
 _SAME = "the same outputs as alone"
@@ -111,13 +113,10 @@ def check_folder(folder: str | os.PathLike[str]) -> list[Finding]:
     finding, an ``issue`` with the reason, and no error.
     """
     try:
-        model, seen = AutoModel.from_pretrained(
-            folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+        options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
+        with quietly():
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            model, seen = _class_of(config).from_pretrained(folder, output_loading_info=True, **options)
     except Exception as error:  # transformers raises whatever a damaged configuration makes its code raise
         try:
             model = load(os.fspath(folder))  # a swapped one, which stock classes refuse
@@ -128,6 +127,13 @@ def check_folder(folder: str | os.PathLike[str]) -> list[Finding]:
     if absent:
         return [_runs(_incomplete(absent), "the folder")]
     return check_positions(model)
+
+
+def _class_of(config: PretrainedConfig) -> Any:
+    """The class that a folder names, head and all, among those of transformers; its body where it names none."""
+    names = config.architectures or [""]
+    found = getattr(transformers, str(names[0]), None)
+    return found if isinstance(found, type) and issubclass(found, PreTrainedModel) else AutoModel
 
 
 def _not_loaded(error: Exception) -> _Said:
