@@ -298,6 +298,24 @@ TARGETS: dict[str, Target] = {
 }
 
 
+def prepare(name: str, folder: Path) -> None:
+    """Import what a target needs, so that no seed has to pay for it."""
+    if name in ("data", "images"):
+        import milepost.tasks.pictures
+        import milepost.tasks.text
+    elif name in ("configurations", "tables"):
+        import milepost
+
+        config, key, shape = _FAMILIES[0]
+        model = _clean(folder / "model")
+        _write_tensors(model / "model.safetensors", {key: shape})
+        (model / "config.json").write_text(json.dumps(config | _SIZES))
+        for verb in ("inspect", "doctor"):
+            _show(verb, getattr(milepost, verb)(model), html=True)
+    else:
+        _sentencepiece()
+
+
 def outcome(target: Target, seed: int, folder: Path) -> str:
     """``ok`` or the code of Milepost's error; everything else is raised.
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.fuzz.targets import TARGETS, Target, outcome
+from benchmarks.fuzz.targets import TARGETS, Target, outcome, prepare
 
 _GUARD = 3  # times the megabytes that are allowed: then the system refuses more
 _MEGABYTE = 10**6
@@ -28,6 +28,8 @@ def main(name: str, first: int, last: int, seconds: int, megabytes: int, folder:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # readers that print do not print into the answers
     target = find_target(name)
+    if name in TARGETS:
+        prepare(name, folder)
     for seed in range(first, last):
         say(answers, {"begin": seed})
         say(answers, {"end": seed, **attempt(target, seed, seconds, megabytes, folder)})

@@ -82,7 +82,7 @@ def test_file_that_is_compressed_too_far_is_refused(tmp_path: Path) -> None:
     file = write(
         tmp_path / "a.parquet", pyarrow.table({"a": column}), compression="zstd", use_dictionary=False
     )
-    with pytest.raises(DataError, match="at most 200 bytes in each"):
+    with pytest.raises(DataError, match="at most 200 bytes in each byte"):
         read(file, 0)
 
 
@@ -91,3 +91,18 @@ def test_text_that_repeats_is_held_once(tmp_path: Path) -> None:
     column = pyarrow.DictionaryArray.from_arrays(zeros, pyarrow.array(["x" * 1_000_000]))
     rows = read(write(tmp_path / "a.parquet", pyarrow.table({"a": column}), compression="zstd"), 0)
     assert len(rows) == 500 and len({id(text) for (text,) in rows}) == 1
+
+
+def test_damaged_metadata_of_a_column_end_no_process(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.parquet", pyarrow.table({"a": ["x", "y", None]}))
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for _ in range(3000):
+        content = bytearray(whole)
+        for at in rng.integers(footer, len(whole) - 8, rng.integers(1, 3)):
+            content[at] = rng.integers(256)
+        file.write_bytes(content)
+        try:
+            read(file, 0)
+        except DataError:
+            continue
