@@ -51,7 +51,8 @@ def main() -> int:
         )
         tried = sum(report.outcomes.values()) + len(report.faults)
         counts = ", ".join(f"{code} {times:,}" for code, times in sorted(report.outcomes.items()))
-        print(f"{name}: {tried:,} tried, {len(report.faults)} faults; {counts}", flush=True)
+        again = f", {len(report.repeated)} passed when repeated" if report.repeated else ""
+        print(f"{name}: {tried:,} tried, {len(report.faults)} faults{again}; {counts}", flush=True)
         faults += len(report.faults)
     return 1 if faults else 0
 

@@ -22,10 +22,28 @@ _WORKER = Path(__file__).with_name("worker.py")
 
 @dataclass
 class Report:
-    """What came out: how often each outcome, and every fault by its seed."""
+    """What came out: how often each outcome, and every fault by its seed.
+
+    A seed that ended its process is tried once more in a new one: ``repeated`` holds those that then passed. A machine
+    that pauses charges the pause to whoever computes.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter)
     faults: dict[int, str] = field(default_factory=dict)
+    repeated: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What stays the same over all seeds of a campaign."""
+
+    target: str
+    seconds: int
+    megabytes: int
+    wait: float
+    most_faults: int
+    folder: str
+    progress: Callable[[int, Report], None]
 
 
 def try_seeds(
@@ -53,35 +71,37 @@ def try_seeds(
     """
     report, seed = Report(), first
     with tempfile.TemporaryDirectory() as folder:
+        plan = _Plan(target, seconds, megabytes, wait or _WAIT * seconds, most_faults, folder, progress)
         while seed < first + count and len(report.faults) < most_faults:
-            orders = map(str, (target, seed, first + count, seconds, megabytes, folder))
-            seed = _work(list(orders), seed, wait or _WAIT * seconds, report, most_faults, progress)
+            seed, death = _work(plan, seed, first + count, report)
+            if death is not None:
+                _, death = _work(plan, seed, seed + 1, report)
+                if death is None:
+                    report.repeated.append(seed)
+                else:
+                    report.faults[seed] = death
+                    progress(seed, report)
+            seed += 1
     return report
 
 
-def _work(
-    orders: list[str],
-    seed: int,
-    wait: float,
-    report: Report,
-    most_faults: int,
-    progress: Callable[[int, Report], None],
-) -> int:
-    """Follow one process; returns the first seed that it did not begin."""
+def _work(plan: _Plan, first: int, last: int, report: Report) -> tuple[int, str | None]:
+    """Follow one process; returns the last seed that it began, and what ended it on that one."""
+    orders = (plan.target, first, last, plan.seconds, plan.megabytes, plan.folder)
     process = start_python(
-        ["-W", "ignore", str(_WORKER), *orders],
+        ["-W", "ignore", str(_WORKER), *map(str, orders)],
         variables={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=DEVNULL,
     )
     assert process.stdout is not None
-    begun = ended = seed - 1
+    begun = ended = first - 1
     with process, _Watch(process.kill) as watch:
         watch.wait(_START)
         for line in process.stdout:
             said = json.loads(line)
-            watch.wait(wait)
+            watch.wait(plan.wait)
             if "begin" in said:
                 begun = said["begin"]
                 continue
@@ -90,16 +110,15 @@ def _work(
                 report.faults[ended] = said["fault"]
             else:
                 report.outcomes[said["outcome"]] += 1
-            progress(ended, report)
-            if len(report.faults) >= most_faults:
+            plan.progress(ended, report)
+            if len(report.faults) >= plan.most_faults:
                 process.kill()
-                return ended + 1
+                return ended, None
     if begun > ended:
-        report.faults[begun] = _death(process.returncode)
-        progress(begun, report)
-    elif process.returncode:
+        return begun, _death(process.returncode)
+    if process.returncode:
         raise RuntimeError(f"the process cannot work: {_death(process.returncode)}")
-    return begun + 1
+    return begun, None
 
 
 def _death(code: int) -> str:

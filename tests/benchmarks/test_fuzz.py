@@ -52,6 +52,13 @@ class Long(DataError):
     def __str__(self):
         return "\\n".join([super().__str__().split("\\n")[0], "b" * 5000, "c"])
 
+def pauses(rng, folder):
+    """Ends the process on its first try of the third seed, as a machine that pauses would."""
+    with open(folder / "tries", "a") as tries:
+        tries.write("x")
+    if (folder / "tries").stat().st_size == 3:
+        os.kill(os.getpid(), 24)
+
 def long(rng, folder):
     raise Long("a", got="b", fix="c")
 '''
@@ -86,8 +93,9 @@ def test_only_errors_of_milepost_come_out(name: str) -> None:
 )
 def test_planted_fault_is_found_by_its_seed(reader: str, said: str, plant: Path) -> None:
     wait = 3 if reader == "waits" else 100
-    report = try_seeds(f"{plant}:{reader}", 7, 2, seconds=1, megabytes=100, wait=wait)
-    assert list(report.faults) == [7, 8]
+    count = 1 if reader in ("computes", "waits") else 2
+    report = try_seeds(f"{plant}:{reader}", 7, count, seconds=1, megabytes=100, wait=wait)
+    assert list(report.faults) == [7, 8][:count]
     assert all(said in fault for fault in report.faults.values())
 
 
@@ -96,6 +104,11 @@ def test_seeds_with_a_fault_are_named_and_the_others_counted(plant: Path) -> Non
     assert 0 < len(report.faults) < 40
     assert all("ValueError: planted" in fault for fault in report.faults.values())
     assert report.outcomes == {"ok": 40 - len(report.faults)}
+
+
+def test_an_end_that_does_not_come_again_is_no_fault(plant: Path) -> None:
+    report = try_seeds(f"{plant}:pauses", 10, 6)
+    assert report.faults == {} and report.outcomes == {"ok": 6} and report.repeated == [12]
 
 
 def test_a_sound_reader_has_no_faults(plant: Path) -> None:
@@ -107,20 +120,20 @@ def test_it_stops_after_so_many_faults(plant: Path) -> None:
     assert len(try_seeds(f"{plant}:panics", 0, 50, most_faults=3).faults) == 3
 
 
-def test_seeds_give_the_same_wherever_a_run_begins() -> None:
+def test_seeds_give_the_same_wherever_a_run_begins(plant: Path) -> None:
     def outcomes(first: int, count: int) -> list[str]:
         found: list[str] = []
 
         def note(seed: int, report: Report) -> None:
             found.append(str(sorted(report.outcomes.items())))
 
-        try_seeds("tables", first, count, progress=note)
+        try_seeds(f"{plant}:fine", first, count, progress=note)
         return found
 
-    whole, part = outcomes(20, 12), try_seeds("tables", 26, 6)
-    before = try_seeds("tables", 20, 6)
-    assert whole[-1] == str(sorted((before.outcomes + part.outcomes).items()))
-    assert whole == outcomes(20, 12)
+    whole = outcomes(20, 40)
+    before, after = (try_seeds(f"{plant}:fine", first, 20) for first in (20, 40))
+    assert whole == outcomes(20, 40)
+    assert whole[-1] == str(sorted((before.outcomes + after.outcomes).items()))
 
 
 def test_worker_that_cannot_start_is_an_error_of_its_own(tmp_path: Path) -> None:
