@@ -14,6 +14,8 @@ _LEAST_ROWS = 4 * _SIDE
 _SEPARATE = 4.5  # standard errors; 16 norms that all lie above 16 others reach 4.8
 _LEAST_CHANGE = 0.05
 _LESS_ALIKE, _SPREADS = 0.8, 5.0
+_ALIKE = 0.7  # cosine of neighbours below which a step cannot be seen
+_BESIDE = 2
 
 
 @finding("MP212", "a step in the norms")
@@ -21,7 +23,8 @@ def check(facts: Facts) -> Verdict:
     """A tip where 16 norms before a row and 16 after it do not overlap, and neighbours across that row are far less alike.
 
     The medians differ by 5 % or more. The cosine across the step is below 80 % of the usual one near it, and 5 robust standard
-    deviations below it. Norms that change gradually leave neighbours alike.
+    deviations below it, and no other row within 16 of it breaks off so. Norms that change gradually leave neighbours alike. Cannot
+    be told where neighbours have a cosine below 0.7.
     """
     if facts.kind != "learned":
         return Verdict("not_applicable", "only learned rows of a sequence are tuned up to a length")
@@ -32,6 +35,10 @@ def check(facts: Facts) -> Verdict:
     tail = read_tail(facts)
     end = tail.start if tail.state == "untrained" else len(facts.positions)
     steps = [(size, row) for row in _breaks(facts.positions[:end]) if (size := _step(facts.norms[:end], row))]
+    if not steps and _usual_cosine(facts.positions[:end]) < _ALIKE:
+        return Verdict(
+            "cannot_tell", f"neighbours are less alike than {_ALIKE:g} (cosine), so a step does not stand out"
+        )
     if not steps:
         return Verdict("passed", "no row at which the norms change at once")
     size, row = max(steps, key=lambda step: abs(step[0]))
@@ -60,7 +67,16 @@ def _breaks(rows: np.ndarray) -> list[int]:
     usual = _medians(around)
     spread = 1.4826 * _medians(np.abs(around - usual[:, None]))
     limit = np.minimum(_LESS_ALIKE * usual, usual - _SPREADS * spread)
-    return (margin + np.flatnonzero(scores[margin : margin + len(usual)] < limit)).tolist()
+    breaks = scores[margin : margin + len(usual)] < limit
+    found = np.flatnonzero(breaks & (usual >= _ALIKE * np.sqrt(rows.shape[1])))
+    # where neighbours are unlike time and again, one more break says nothing
+    alone = [row for row in found if not breaks[max(0, row - _SIDE) : max(0, row - _BESIDE)].any()
+             and not breaks[row + _BESIDE + 1 : row + _SIDE + 1].any()]  # fmt: skip
+    return [margin + int(row) for row in alone]
+
+
+def _usual_cosine(rows: np.ndarray) -> float:
+    return median_of(neighbour_scores(rows, clip=np.inf)[1:]) / float(np.sqrt(rows.shape[1]))
 
 
 def _medians(values: np.ndarray) -> np.ndarray:

@@ -76,11 +76,15 @@ def _separate(facts: Facts, start: int, level: float) -> Evidence:
 
 
 def _is_ordered_before(rows: np.ndarray, start: int) -> bool:
-    """Whether neighbours before ``start`` are more alike than those after it, by 6 standard errors."""
+    """Whether neighbours before ``start`` are more alike than those after it, by 6 standard errors, right up to the edge.
+
+    Rows that were trained ever more rarely are ever less alike: the last 16 before the edge must be half as alike as all of them.
+    """
     scores = neighbour_scores(rows)
     before, after = scores[1:start], scores[start + 1 :]
     error = np.sqrt(before.var() / len(before) + 1 / len(after))
-    return bool(before.mean() - after.mean() > _ERRORS * error)
+    more, at_edge = before.mean() - after.mean(), before[-_EDGE:].mean() - after.mean()
+    return bool(more > _ERRORS * error and at_edge > more / 2)
 
 
 def _is_apart(distance: np.ndarray) -> bool:
