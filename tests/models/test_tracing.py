@@ -80,8 +80,11 @@ def test_fifteen_lengths_with_left_pads_are_compiled_no_more_often(make, encodin
 
 @pytest.mark.slow
 def test_the_count_of_compilations_sees_a_length_that_is_fixed(make_gpt2):
-    model = make_gpt2()
-    model.register_forward_pre_hook(lambda module, args: range(args[0].shape[1]) and None)
+    def fix(module, args):
+        range(args[0].shape[1])
+
+    model = shallow(make_gpt2())
+    model.transformer.register_forward_pre_hook(fix)
     assert compilations(model, [(text(length), {}) for length in (3, 7, 12)]) == 3
 
 

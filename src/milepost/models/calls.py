@@ -300,7 +300,7 @@ def _attention_positions(
         return ((positions, positions),)
     layers = max(1, len(call.cache.layers))
     sizes = [call.cache.get_mask_sizes(call.length, layer) for layer in range(layers)]
-    if len(set(sizes)) == 1:
+    if all(size == sizes[0] for size in sizes):  # a set would fix the sizes in a compiled graph
         del sizes[1:]
     # distances between slots are those between positions
     pairs = tuple(_slot_pair(state, call, keys, offset) for keys, offset in sizes)
@@ -344,7 +344,9 @@ def _check_implementation(base: PreTrainedModel) -> None:
 def _pass_limits(state: State, call: Call, limit: int) -> None:
     """Give the arguments that the family would read from buffers of the old table's length."""
     past = call.past
-    within = isinstance(past, int) and state.first_row + past + call.length <= limit
+    # a comparison would limit an exported graph to the lengths of its outcome
+    any_length = is_traced() and not state.family.firm
+    within = not any_length and isinstance(past, int) and state.first_row + past + call.length <= limit
     if state.family.firm:
         if not within:
             raise PastTheEnd(
@@ -354,7 +356,7 @@ def _pass_limits(state: State, call: Call, limit: int) -> None:
             )
         return
     if call.arguments.get("position_ids") is None:
-        if within and not is_traced():  # a traced graph is for other lengths too
+        if within:
             return
         call.arguments["position_ids"] = build_positions(
             call.length, past_length=past, first_row=state.first_row, device=call.device

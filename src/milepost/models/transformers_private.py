@@ -79,7 +79,10 @@ def find_cache(arguments: Mapping[str, Any]) -> Cache | None:
         SwapRefused: MP121, if a cache is of a type whose lengths have another meaning, if there are two
             caches, or if a cache argument holds something else.
     """
-    found = {id(value): value for value in arguments.values() if isinstance(value, Cache)}
+    found: list[Cache] = []
+    for value in arguments.values():  # by ``is``: with ``id`` torch.compile compiles again for each cache
+        if isinstance(value, Cache) and not any(value is one for one in found):
+            found.append(value)
     for name in CACHE_ARGUMENTS:
         value = arguments.get(name)
         if value is not None and not isinstance(value, Cache):
@@ -94,7 +97,7 @@ def find_cache(arguments: Mapping[str, Any]) -> Cache | None:
             got=", ".join(name for name, value in arguments.items() if isinstance(value, Cache)),
             fix="pass one cache",
         )
-    cache = next(iter(found.values()), None)
+    cache = found[0] if found else None
     if isinstance(cache, EncoderDecoderCache):
         cache = cache.self_attention_cache
     if cache is not None and type(cache).get_query_offset is not Cache.get_query_offset:
