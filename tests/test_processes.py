@@ -177,6 +177,26 @@ def test_python_m_milepost_leaves_it_before_it_imports_more(hostile: Path) -> No
     assert not (hostile.parent / "ran").exists()
 
 
+@pytest.mark.parametrize("path", ["{home}:", "{home}::x", "{home}:.", "{home}:folder"])
+def test_the_command_imports_nothing_from_relative_entries(
+    path: str, hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hostile / "folder").mkdir()
+    for folder in (hostile, hostile / "folder"):
+        for name in ("click", "subprocess", "contextlib", "tempfile"):
+            (folder / f"{name}.py").write_text((hostile / "json.py").read_text())
+    monkeypatch.setenv("PYTHONPATH", path.format(home=Path(processes.__file__).parents[1]))
+    script = hostile.parent / "script.py"  # as installers write it
+    script.write_text(
+        "import sys\nfrom milepost.__main__ import run\nsys.argv[1:] = ['--version']\nsys.exit(run())\n"
+    )
+    done = processes.subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("milepost"), done.stderr
+    assert not (hostile.parent / "ran").exists()
+
+
 def test_a_deleted_current_directory_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

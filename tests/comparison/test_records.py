@@ -65,6 +65,7 @@ FAULTS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
     "trials exchanged": ("trial.json", exchange),
     "records exchanged": ("trial.json", lambda a, b: exchange(a / "trial.json", b / "trial.json")),
     "weights exchanged": ("weights.safetensors", lambda a, b: exchange(a / "weights.safetensors", b / "weights.safetensors")),
+    "weights that are a pipe": ("weights.safetensors", lambda a, _: make_pipe(a / "weights.safetensors")),
     "a loss edited": ("length-8.json", lambda a, _: change(a / "length-8.json", r'"loss": [\d.e-]+', '"loss": 0.001')),
     "a loss that is no number": ("length-8.json", lambda a, _: change(a / "length-8.json", r'"loss": [\d.e-]+', '"loss": NaN')),
     "a loss that is text": ("length-8.json", lambda a, _: change(a / "length-8.json", r'"loss": [\d.e-]+', '"loss": "x"')),

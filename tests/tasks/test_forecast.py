@@ -214,6 +214,46 @@ def test_a_table_that_may_be_read_both_ways_is_refused_and_the_option_decides(tm
             read_series(many, **options)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize(
+    ("names", "labels", "times"),
+    [
+        (("unique_id", "ds", "y"), ("H1", "H2", "H3"), range(1, 601)),
+        (("unique_id", "ds", "y"), (0, 1, 2), range(600)),
+        (("place", "date", "y"), ("a", "b", "c"), [f"2020-{at // 28 + 1:02}-{at % 28 + 1:02}" for at in range(300)]),
+        (("place", "date", "y"), ("a", "b", "c"), [f"{at // 28 + 1}/{at % 28 + 1}/2020" for at in range(300)]),
+    ],
+)  # fmt: skip
+def test_series_below_one_another_are_refused(
+    tmp_path: Path, names: tuple[str, ...], labels: tuple, times: list, mixed: bool
+) -> None:
+    pairs = [(a, b) for b in times for a in labels] if mixed else [(a, b) for a in labels for b in times]
+    path = table(tmp_path / "a.csv", [names, *((*pair, at * 0.5) for at, pair in enumerate(pairs))])
+    for columns in (None, "y"):
+        with pytest.raises(DataError, match="several series below one another") as caught:
+            read_series(path, columns)
+        assert names[0] in caught.value.got and names[1] in caught.value.got
+        assert "one column per series" in caught.value.fix and "--layout columns" in caught.value.fix
+    assert read_series(path, "y", layout="columns").values.shape == (len(pairs), 1)
+
+
+def test_one_series_with_labels_and_times_of_day_is_read(tmp_path: Path) -> None:
+    hours = range(24 * 40)
+    days = [f"2020-{at // 24 // 28 + 1:02}-{at // 24 % 28 + 1:02}" for at in hours]
+    rng = np.random.default_rng(0)
+    winds = rng.choice(["NE", "SW", "cv"], len(hours))
+    wind = [["date", "hour", "wind", "y"], *([days[at], at % 24, winds[at], at * 0.5] for at in hours)]
+    clock = [["date", "time", "y"], *([days[at], f"{at % 24:02}:00", at * 0.5] for at in hours)]
+    weekday = [
+        ["weekday", "time", "y"],
+        *(["MTWTFSS"[at // 24 % 7], f"{at % 24}:00", at * 0.5] for at in hours),
+    ]
+    alone = [["unique_id", "ds", "y"], *(["H1", at, at * 0.5] for at in hours)]
+    calendar = [["year", "month", "day", "y"], *([2000 + at // 336, at // 28 % 12 + 1, at % 28 + 1, at * 0.5] for at in hours)]  # fmt: skip
+    for number, rows in enumerate((wind, clock, weekday, alone, calendar)):
+        assert read_series(table(tmp_path / f"{number}.csv", rows)).columns == ("y",)
+
+
 def test_numbered_channels_beside_times_are_one_series_per_column(tmp_path: Path) -> None:
     names = [f"sensor{at}" for at in range(30)]
     rows = [[f"2020-01-01 {at:02}:00", *row] for at, row in enumerate(np.random.default_rng(0).normal(size=(60, 30)).tolist())]  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,11 +30,7 @@ def read_file(path: Path, fix: str = ELSEWHERE) -> bytes:
         FileNotFoundError: it is not there.
     """
     try:
-        # a pipe would otherwise be waited for
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise _changed(path, "it is no regular file", fix)
+        with _open(path, fix) as file:
             content = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise
@@ -102,13 +101,24 @@ def hash_file(path: Path) -> str:
     """SHA-256 of a file, hexadecimal.
 
     Raises:
-        FolderError: MP107, it cannot be read.
+        FolderError: MP107, it cannot be read, or is no regular file.
     """
     try:
-        with path.open("rb") as file:
+        with _open(path, AGAIN) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _changed(path, error.strerror or str(error), AGAIN) from error
+
+
+@contextlib.contextmanager
+def _open(path: Path, fix: str) -> Iterator[io.BufferedReader]:
+    """A regular file; a pipe would be waited for."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _changed(path, "it is no regular file", fix)
+    with os.fdopen(handle, "rb") as file:
+        yield file
 
 
 def _changed(path: Path, what: str, fix: str) -> FolderError:

@@ -14,7 +14,16 @@ from jaxtyping import Float64
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
 from milepost.files import expand
 from milepost.tasks.decoding import UTF_8, read_encoding
-from milepost.tasks.layout import LAYOUTS, count_ids, fill_gaps, find_layout, is_gap, is_index, is_number
+from milepost.tasks.layout import (
+    LAYOUTS,
+    StackedSeries,
+    count_ids,
+    fill_gaps,
+    find_layout,
+    is_gap,
+    is_index,
+    is_number,
+)
 from milepost.tasks.sources import check_rows, is_there
 from milepost.tasks.tables import iterate_rows
 from milepost.tasks.text import BUILTIN_PREFIX
@@ -128,7 +137,10 @@ def read_series(
     table = _open(source, header=header, encoding=read_encoding(encoding), fill=fill)
     if layout == "auto":
         layout = find_layout(table.names, table.begin, header=header, source=source[:_LONGEST])
-    series = _read_columns(table, columns) if layout == "columns" else _read_rows(table, columns)
+        stacked = StackedSeries(table.names, table.begin)
+    else:
+        stacked = StackedSeries((), ())  # the user has said what the rows are
+    series = _read_columns(table, columns, stacked) if layout == "columns" else _read_rows(table, columns)
     return _filled(series, fill)
 
 
@@ -172,7 +184,7 @@ def _peek(rows: Iterable[list[str]], most: int) -> list[list[str]]:
     return begin
 
 
-def _read_columns(table: _Table, columns: str | None) -> Series:
+def _read_columns(table: _Table, columns: str | None, stacked: StackedSeries) -> Series:
     """One series per column: numbers a row at a time, for as text they take eight times the memory."""
     source, names = table.source, table.names
     if columns is not None:
@@ -194,7 +206,16 @@ def _read_columns(table: _Table, columns: str | None) -> Series:
                 fix="give one row a step and one column a channel, separated by commas (tabs in a .tsv)",
             )
         check_rows(source, number)
+        stacked.add(row)
         numbers.extend(table.number(row[at], number, names[at]) for at in chosen)
+    if (found := stacked.found()) is not None:
+        label, time = (names[at][:80] for at in found)
+        raise DataError(
+            "the table holds several series below one another",
+            got=f"{source}: column {label} names a series, and the times in {time} begin again with each",
+            fix="write one column per series (pandas: pivot), or the rows of one series, to a file of its own; "
+            "--layout columns reads all rows as one series",
+        )
     values = np.frombuffer(numbers, np.float64).reshape(-1, len(chosen))
     if columns is not None:
         return Series(source, tuple(names[at] for at in chosen), names, values)
