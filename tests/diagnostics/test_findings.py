@@ -396,6 +396,15 @@ def test_repeated_rows_are_a_stretch_too(trained):
     assert look(rows)["MP209"].got.startswith("nearest stretch by about 4")
 
 
+@pytest.mark.parametrize("rows", [8, 16, 512])
+def test_blocks_of_equal_rows_are_no_stretch(trained, rows):
+    some = trained(512, 64)[:rows]
+    for blocks in ([0 * some], [0 * some + 1], [some[: rows // 2], 0 * some[rows // 2 :]], [some[:1]] * rows):
+        assert look(np.concatenate(blocks))["MP209"].status in ("passed", "cannot_tell", "not_applicable")
+    two = np.concatenate([np.repeat(some[:1], rows // 2, 0), np.repeat(some[1:2], rows // 2, 0)])
+    assert look(two)["MP209"].status != "issue"
+
+
 @pytest.mark.parametrize("dim", [32, 64, 128, 384, 768])
 def test_a_sinusoid_is_smooth_but_no_stretch(sinusoid, dim):
     assert look(sinusoid(512, dim).astype(np.float32))["MP209"].status == "passed"

@@ -65,8 +65,11 @@ def find_stretch(rows: Float[np.ndarray, "rows dim"], rounding: float) -> Stretc
         rows: at least 16 rows of width 16.
         rounding: relative rounding error of the stored values.
     """
-    same = float(np.mean(np.all(rows[1:] == rows[:-1], axis=1)))
-    if same > 0.15:
+    repeats = np.all(rows[1:] == rows[:-1], axis=1)
+    same = float(np.mean(repeats))
+    longest_run = int(np.diff(np.flatnonzero(np.r_[True, ~repeats, True])).max())
+    # nearest neighbours repeat each row about as often; one block of equal rows (zeros) is no stretch
+    if same > 0.15 and longest_run <= np.ceil(1 / max(1 - same, 1 / len(rows))) + 1 < len(rows):
         return Stretch(1 / (1 - same), "nearest")
     long = min(_WINDOW, *rows.shape)
     short = long // 2
@@ -76,12 +79,14 @@ def find_stretch(rows: Float[np.ndarray, "rows dim"], rounding: float) -> Stretc
     linear = _linear_share(rows, rounding) > _LINEAR_SHARE
     # rows of the short table that a window reads: those within it and its two ends, and one more or two for a smooth kernel
     ends = 2 if linear else 3
+    if of_long <= ends:
+        return None  # a few directions in all: constant in stretches
     ratio = (long - 1) / (of_long - ends)
     growth = (long - short) / (of_long - of_short)
     if ratio < _LEAST_RATIO or not 0.75 < ratio / growth < 1.33:
         return None
     longest = min(_LONGEST, len(rows), int(0.6 * rows.shape[1] * ratio))
-    if longest > long and (of_longest := _rank(rows, longest, rounding)) is not None:
+    if longest > long and (of_longest := _rank(rows, longest, rounding) or 0) > ends:
         ratio = (longest - 1) / (of_longest - ends)  # a longer window counts more finely
     # below 2 every row is near a knot, and a line cannot be told from a curve
     return Stretch(ratio, "linear" if linear else "smooth" if ratio > 1.9 else "linear or smooth")
