@@ -1,6 +1,8 @@
 """Graphs of torch: what is recorded at one length answers at others."""
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -200,6 +202,12 @@ def test_compiled_gradients_at_other_lengths_are_the_same(spec):
             gradients.append([parameter.grad.clone() for parameter in layer.parameters()])
         for wanted, found in zip(*gradients, strict=True):
             torch.testing.assert_close(found, wanted)
+
+
+def test_the_example_of_the_page_runs():
+    page = Path(__file__).parents[2] / "docs" / "encodings.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    exec(compile(block, page.name, "exec"), {})
 
 
 # ---- vmap
