@@ -188,6 +188,7 @@ def test_a_value_of_another_kind_is_named(save, result, path, value, said):
     ("spoil", "said"),
     [
         (lambda result: result["trials"].append(result["trials"][0]), "is listed twice"),
+        (lambda result: result["trials"].pop(), "is missing"),
         (lambda result: result["trials"][0].update(encoding="alien"), "is none of the design"),
         (lambda result: result["trials"][0].update(seed=99), "is none of the design"),
         (lambda result: result["trials"][0]["metrics"].update({"7": None}), "at a length that is not listed"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,9 @@ def _contradictions(result: dict[str, Any]) -> Iterator[str]:
             yield f"the trial of {trial['encoding'][:80]!a} was measured at a length that is not listed"
         elif known["metrics"] and not names <= known["metrics"]:
             yield f"the trial of {trial['encoding'][:80]!a} has a metric that is not listed"
+    for encoding, seed in product(spec["encodings"], spec["seeds"]):
+        if (encoding, seed) not in found:
+            yield f"the trial of {encoding[:80]!a}, seed {seed}, is missing"
     for name in ("comparisons", "degradations"):
         for row in result[name]:
             if not {row["encoding"], row.get("baseline", row["encoding"])} <= known["encodings"]:
