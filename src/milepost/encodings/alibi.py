@@ -90,9 +90,9 @@ class AlibiPositions(Encoding):
 
     def _falls(self, device: torch.device) -> Tensor:
         def make() -> tuple[Tensor]:
-            return (-torch.tensor(build_slopes(self.heads), device=device)[:, None, None],)
+            slopes = torch.tensor(build_slopes(self.heads), device="cpu")
+            return (-slopes.to(device, non_blocking=True)[:, None, None],)
 
-        # kept by device: a copy from the host makes the device wait, so it is made once
         return self._slopes.get(make, key=(self.heads, str(device)))[0]
 
     def extra_repr(self) -> str:

@@ -178,11 +178,12 @@ class RotaryPositions(Encoding):
     def _frequencies(self, device: torch.device) -> Tensor:
         if self.scaling.name == "none" and not self.stock:
             return build_frequencies(self.width, theta=self.theta, device=device)
-        # kept by device: a copy from the host makes the device wait, so it is made once
-        return self._copied.get(
-            lambda: (torch.tensor(self.frequencies, dtype=self._dtype(device), device=device),),
-            key=(self.frequencies, str(device)),
-        )[0]
+
+        def make() -> tuple[Tensor]:
+            here = torch.tensor(self.frequencies, dtype=self._dtype(device), device="cpu")
+            return (here.to(device, non_blocking=True),)
+
+        return self._copied.get(make, key=(self.frequencies, str(device)))[0]
 
     def _grown(self, length: Tensor) -> Tensor:
         """Frequencies of inputs past the original length."""

@@ -80,7 +80,9 @@ def build_scaled(
     if name == "none":
         return 1.0 / (theta**shares)
     if name == "longrope":
-        return 1.0 / (_divisors(scaling, longest is not None, len(shares)).to(shares) * theta**shares)
+        return 1.0 / (
+            _divisors(scaling, longest is not None, len(shares)).to(shares, non_blocking=True) * theta**shares
+        )
     factor = _number(scaling, "factor")
     if not (math.isfinite(factor) and factor >= 1):
         raise OptionError("factor must be 1 or more", got=f"factor={factor:g}", fix="factor=2")
@@ -98,7 +100,7 @@ def build_scaled(
         return 1.0 / (base**shares)
     if name == "yarn":
         powers = theta**shares
-        kept = 1 - _ramp(scaling, width, theta, dtype).to(shares.device)
+        kept = 1 - _ramp(scaling, width, theta, dtype).to(shares.device, non_blocking=True)
         return 1.0 / (factor * powers) * (1 - kept) + 1.0 / powers * kept
     plain = 1.0 / (theta**shares)
     if name == "linear":

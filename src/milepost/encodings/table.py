@@ -339,8 +339,8 @@ class _Deferred:
                     return
             elif wait:
                 event.synchronize()
-            elif not event.query():
-                return
+            elif torch.cuda.is_current_stream_capturing() or not event.query():
+                return  # CUDA forbids the question while a graph is captured
             del self._pending[0]
             try:
                 table._check(*extremes.tolist())
