@@ -202,6 +202,15 @@ def test_what_cannot_be_measured_is_refused_with_the_reason(
         load_subject(tmp_path / "nowhere")
 
 
+def test_a_tokenizer_whose_library_panics_is_refused(write: Callable[..., Path]) -> None:
+    folder = write("BertModel")
+    document = json.loads((folder / "tokenizer.json").read_text())
+    document["normalizer"] = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    with pytest.raises(ModelError, match="no tokenizer"):
+        load_subject(folder)
+
+
 def test_numbers_that_are_not_finite_are_refused(write: Callable[..., Path]) -> None:
     subject = load_subject(write("GPT2LMHeadModel"))
     with torch.no_grad():

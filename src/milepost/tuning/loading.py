@@ -208,7 +208,9 @@ def _try(what: str, load: Callable[..., _T], source: Source) -> _T:
     """Load with transformers, which raises anything for what it cannot load."""
     try:
         return load(str(source.folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:
+    except BaseException as error:  # a panic of the tokenizers library is no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"transformers finds no {what} in the folder",
