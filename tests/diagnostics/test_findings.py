@@ -117,6 +117,15 @@ def test_order_that_fades_towards_the_end_is_no_edge(trained, noise):
     assert (found.status, found.where) == ("issue", "rows 164..191")
 
 
+def test_rows_that_a_few_gradients_moved_are_not_called_untrained(trained, noise):
+    moved = trained(192, 64, initial_sd=0.0)
+    moved[164:] = 0
+    start = noise(192, 64, sd=0.05)
+    assert look(moved + start)["MP201"].where == "rows 164..191"
+    moved[164:] = np.float32(0.15) * moved[163]
+    assert look(moved + start)["MP201"].status != "issue"
+
+
 def shrunk(rows, by=0.4):
     """What Adam with an L2 penalty leaves of rows without a gradient: every value is smaller by the same amount."""
     return np.sign(rows) * np.maximum(np.abs(rows) - np.float32(by), 0)
