@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel, MambaConfig, MambaModel, T5Config, T5Model
 
-from milepost.encodings import LearnedPositions
+from milepost.encodings import LearnedPositions, registered
 from milepost.errors import OptionError, PastTheEnd, SwapRefused, UnknownFamily, UnknownName
 from milepost.models import geometry
 from milepost.models import swap as swap_alone
@@ -150,7 +150,9 @@ def test_packed_documents_equal_documents_alone(make, tokens, encoding):
     places = torch.cat([torch.arange(5), torch.arange(7)])[None]
     packed = logits(model, tokens[:1], position_ids=places, attention_mask=block)
     apart = [logits(model, tokens[:1, :5]), logits(model, tokens[:1, 5:])]
-    torch.testing.assert_close(packed, torch.cat(apart, 1), atol=1e-5, rtol=1e-5)
+    # what places a text by its length places all documents of a pack as it places the longest
+    first = 5 if registered()[encoding].needs_whole else 0
+    torch.testing.assert_close(packed[:, first:], torch.cat(apart, 1)[:, first:], atol=1e-5, rtol=1e-5)
 
 
 def test_embeddings_as_input_equal_tokens(make, tokens, encoding):
