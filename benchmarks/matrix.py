@@ -7,6 +7,7 @@ python benchmarks/matrix.py --families roberta,vit                 some of it, n
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import re
@@ -56,18 +57,28 @@ def merge(old: str, new: str) -> str:
 
 
 def inputs_hash() -> str:
-    """A hash of everything that the page depends on."""
+    """A hash of the code that the page depends on, wherever it lies and however it is described."""
     package = ROOT / "src" / "milepost"
     sources = [
-        *(path for path in sorted((package / "models").glob("*.py")) if path.name not in ELSEWHERE),
-        *sorted((package / "encodings").glob("*.py")),
+        *(path for path in (package / "models").rglob("*.py") if path.name not in ELSEWHERE),
+        *(package / "encodings").glob("*.py"),
         Path(__file__).with_name("family_matrix.py"),
         Path(__file__),
     ]
-    found = hashlib.sha256()
-    for path in sources:
-        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()[:32]
+    return hashlib.sha256("".join(sorted(map(code_hash, sources))).encode()).hexdigest()[:32]
+
+
+def code_hash(path: Path) -> str:
+    """A hash of the statements of a file: without imports, docstrings, comments and blank lines."""
+    text = path.read_text("utf-8")
+    left_out: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
+            left_out |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = (line for number, line in enumerate(text.splitlines(), 1) if number not in left_out)
+    code = "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    return hashlib.sha256(code.encode()).hexdigest()
 
 
 def run_family(name: str) -> Results:

@@ -96,6 +96,16 @@ def test_the_page_is_as_new_as_what_it_describes():
     assert not missing, "run `make matrix` under these versions too"
 
 
+def test_the_hash_of_the_page_sees_statements_alone(tmp_path):
+    def hashed(text):
+        (tmp_path / "code.py").write_text(text)
+        return page.code_hash(tmp_path / "code.py")
+
+    plain = hashed('"""A file."""\nfrom a import b\n\n# why\nx = b(1)\n')
+    assert hashed('"""Another word for it."""\nfrom a.c import (\n    b,\n)\nx = b(1)\n') == plain
+    assert len({plain, hashed("x = b(2)\n"), hashed('x = b("""1""")\n'), hashed("if x:\n    x = b(1)\n")}) == 4
+
+
 def test_the_page_keeps_the_versions_whose_results_are_the_same():
     def written(versions, cells, inputs="a" * 32):
         return f"# Families\n\nInputs: `{inputs}`; the same results with {', '.join(versions)}.\n\n{cells}\n"
