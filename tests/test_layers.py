@@ -13,11 +13,13 @@ from milepost.cli import VERBS
 
 SOURCE = Path(__file__).parents[1] / "src" / "milepost"
 FLOORS = [
-    {"errors", "spec", "files", "finding", "processes"},
+    {"errors", "spec", "finding", "storage"},
     {"corpus", "encodings", "tables", "statistics"},
-    {"extension", "diagnostics", "models", "tasks"},
-    {"comparison", "tuning", "probing", "monitoring"},
+    {"diagnostics", "models", "tasks"},
+    {"comparison", "extension", "probing", "monitoring"},
+    {"tuning"},
     {"reporting", "schemas"},
+    {"api"},
     {"cli", "testing"},
 ]
 FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names}

@@ -17,7 +17,7 @@ from torch import nn
 from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.training import train
 from milepost.encodings import canonical
-from milepost.files import durable
+from milepost.storage.files import durable
 from milepost.tasks import Task
 
 RESULTS = Path(__file__).with_name("results")

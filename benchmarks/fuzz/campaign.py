@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from milepost.processes import DEVNULL, PIPE, start_python
+from milepost.storage.processes import DEVNULL, PIPE, start_python
 
 SECONDS, MEGABYTES = 5, 500
 _WAIT = 20  # seconds of waiting for each of computing: other processes compute too

@@ -10,7 +10,7 @@ from milepost.comparison.design import Design, Trial
 from milepost.comparison.folder import RunFolder, compare_records
 from milepost.comparison.records import read_json, write_json
 from milepost.errors import FolderError
-from milepost.files import durable
+from milepost.storage.files import durable
 
 DESIGN = Design("causal-lm", "a.txt", "00" * 32, 32)
 RECORD = {"status": "done", "scales": {}, "usable_length": None, "picture": None, "weights_sha256": "ab"}

@@ -12,9 +12,9 @@ import milepost
 from milepost.comparison import Job, Plan, Progress, Trial, compare, sweep, worker
 from milepost.comparison.building import find_encoding
 from milepost.comparison.folder import RunFolder
-from milepost.comparison.lock import locked
 from milepost.comparison.planning import needed_bytes
 from milepost.errors import DiskFull, FolderError
+from milepost.storage.lock import locked
 from milepost.tasks import CausalLM
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from milepost.diagnostics.doctor import Change, apply_fixes, doctor, plan_fixes
 from milepost.errors import DataError, FolderError, OptionError, UnsafeFile
-from milepost.tables.editing import replace_value
+from milepost.storage.json_edits import replace_value
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
 from folders import BERT, ROWS, make_folder

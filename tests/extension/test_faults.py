@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from milepost.extension.staging import sweep
+from milepost.storage.staging import sweep
 
 SCRIPT = """
 import sys

@@ -23,10 +23,10 @@ from milepost.errors import (
     UnknownFamily,
     UnsafeFile,
 )
-from milepost.extension import plan as planning
 from milepost.extension.applying import apply_plan, describe_plan
 from milepost.extension.plan import Plan, plan_extension
 from milepost.extension.proofs import Check
+from milepost.storage import disk
 from milepost.tables import read
 
 ROWS = 32
@@ -580,7 +580,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_written(
     bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1_000})
-    monkeypatch.setattr(planning.shutil, "disk_usage", lambda place: usage)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda place: usage)
     refuse(bert, FolderError, "the disk is too small")
 
 

@@ -103,7 +103,9 @@ def test_the_hash_of_the_page_sees_statements_alone(tmp_path):
 
     plain = hashed('"""A file."""\nfrom a import b\n\n# why\nx = b(1)\n')
     assert hashed('"""Another word for it."""\nfrom a.c import (\n    b,\n)\nx = b(1)\n') == plain
-    assert len({plain, hashed("x = b(2)\n"), hashed('x = b("""1""")\n'), hashed("if x:\n    x = b(1)\n")}) == 4
+    assert (
+        len({plain, hashed("x = b(2)\n"), hashed('x = b("""1""")\n'), hashed("if x:\n    x = b(1)\n")}) == 4
+    )
 
 
 def test_the_page_keeps_the_versions_whose_results_are_the_same():

@@ -17,7 +17,7 @@ import click
 
 from milepost import __version__
 from milepost.errors import DiskFull, FolderError, MilepostError, OptionError, printable
-from milepost.processes import leave_current_directory
+from milepost.storage.processes import leave_current_directory
 
 # verb -> module with a `command`; the modules import nothing heavier than click
 VERBS = {

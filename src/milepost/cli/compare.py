@@ -167,7 +167,7 @@ def _compare(
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training, compare
     from milepost.comparison.refusals import choose_tokenizer
-    from milepost.files import expand
+    from milepost.storage.files import expand
     from milepost.tasks import Options, find_task
 
     if log:
@@ -281,8 +281,8 @@ def _up_to_date(page: Path, result: Path) -> bool:
 
 
 def _write_page(result: dict[str, Any], page: Path) -> None:
-    from milepost.files import durable
     from milepost.reporting import render_compare_html
+    from milepost.storage.files import durable
 
     text = render_compare_html(result)
     with durable(page) as beside:

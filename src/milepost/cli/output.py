@@ -30,7 +30,7 @@ def plan_outputs(**paths: str | None) -> dict[str, str]:
     Raises:
         FolderError: MP107. OptionError: MP105, an unknown home folder.
     """
-    from milepost.files import expand, refuse_output
+    from milepost.storage.files import expand, refuse_output
 
     planned = {}
     for kind, path in paths.items():
@@ -43,7 +43,7 @@ def plan_outputs(**paths: str | None) -> dict[str, str]:
 
 def write(files: Mapping[str, bytes], *, quiet: bool) -> None:
     """Write files whole or not at all, and name each on stderr."""
-    from milepost.files import durable
+    from milepost.storage.files import durable
 
     for path, content in files.items():
         with durable(Path(path)) as beside:

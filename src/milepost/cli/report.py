@@ -29,8 +29,8 @@ def command(
     RUNS are run folders of compare. Nothing is trained.
     """
     from milepost.cli.output import plan_outputs, write
-    from milepost.files import expand
     from milepost.reporting import check_log, print_report, render_report_html, report, write_csv, write_logs
+    from milepost.storage.files import expand
 
     if log:
         check_log(log)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from milepost.comparison.folder import compare_records
 from milepost.comparison.randomness import read_states, write_states
 from milepost.errors import FolderError
-from milepost.files import durable
+from milepost.storage.files import durable
 
 _KEPT = 2
 _LARGEST_SHARE = 0.02  # of the time, that writing may take

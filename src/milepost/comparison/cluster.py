@@ -17,7 +17,7 @@ from milepost.comparison.journal import Journal
 from milepost.comparison.runner import Job, Progress, find_divergence, run_jobs
 from milepost.comparison.scale import Scale
 from milepost.errors import DiskFull, FolderError, MilepostError, MissingExtra, OptionError
-from milepost.files import durable
+from milepost.storage.files import durable
 
 _MOST_DEATHS = 5  # of nodes under one trial, after which it has failed
 _RECORD = "trial.json"  # written last: with it a trial is trained

@@ -22,7 +22,7 @@ from milepost.comparison.checkpoint import Run
 from milepost.comparison.design import Trial
 from milepost.encodings.table import PositionTable
 from milepost.errors import TrialFailed
-from milepost.processes import DEVNULL, Popen, start_python
+from milepost.storage.processes import DEVNULL, Popen, start_python
 from milepost.tasks.task import Batch
 
 _HOST = "127.0.0.1"

@@ -30,7 +30,6 @@ from typing import Any
 
 from milepost.comparison.design import Design, Trial
 from milepost.comparison.journal import Journal
-from milepost.comparison.lock import locked
 from milepost.comparison.records import (
     AGAIN,
     hash_file,
@@ -41,7 +40,8 @@ from milepost.comparison.records import (
 )
 from milepost.comparison.views import PAGE, RESULT, VIEWS
 from milepost.errors import FolderError
-from milepost.files import sync, unwritable
+from milepost.storage.files import sync, unwritable
+from milepost.storage.lock import locked
 from milepost.tasks import Measured
 
 _DESIGN, _ENVIRONMENT, _JOURNAL = "design.json", "environment.json", "journal.jsonl"

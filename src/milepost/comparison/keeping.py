@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from milepost.comparison.design import Trial
 from milepost.encodings import LearnedPositions
-from milepost.extension.staging import staged
-from milepost.files import sync
+from milepost.storage.files import sync
+from milepost.storage.staging import staged
 from milepost.tables import COUNTS_FILE
 from milepost.tasks import Task
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from milepost.errors import FolderError
-from milepost.files import durable
+from milepost.storage.files import durable
 
 _MOST_BYTES = 1 << 28
 _SEAL = "sha256"

@@ -18,7 +18,7 @@ from milepost.comparison.design import Trial
 from milepost.comparison.folder import RunFolder
 from milepost.comparison.scale import Scale
 from milepost.errors import DiskFull, FolderError, TrialFailed
-from milepost.processes import PIPE, TimeoutExpired, start_python
+from milepost.storage.processes import PIPE, TimeoutExpired, start_python
 
 _FAREWELL_SECONDS = 1.5  # for workers that are asked to stop, to finish a step and leave a checkpoint
 _SURROUNDINGS = {

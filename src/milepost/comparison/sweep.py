@@ -33,8 +33,8 @@ from milepost.comparison.scale import Scale, gather_seeds
 from milepost.comparison.settings import Grid, choose_setting, read_grid
 from milepost.comparison.views import write_result
 from milepost.errors import DiskFull, OptionError
-from milepost.extension.plan import refuse_small_disk
-from milepost.files import expand
+from milepost.storage.disk import refuse_small_disk
+from milepost.storage.files import expand
 from milepost.tasks import Options, Task, find_task
 
 RUNS = "milepost-runs"

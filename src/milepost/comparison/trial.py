@@ -24,7 +24,7 @@ from milepost.comparison.records import AGAIN
 from milepost.comparison.training import Trained, train
 from milepost.encodings import Encoding
 from milepost.errors import FolderError
-from milepost.files import durable
+from milepost.storage.files import durable
 from milepost.tasks import Task
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jaxtyping import Int32
 
 from milepost.corpus.frames import MAX_VOCABULARY, read_frame, write_frame
 from milepost.errors import DataError, MissingExtra
-from milepost.processes import DEVNULL, PIPE, Popen, start_python
+from milepost.storage.processes import DEVNULL, PIPE, Popen, start_python
 
 MAX_TOKENIZER_BYTES: Final = 200_000_000
 """Of a tokenizer's file."""

@@ -16,8 +16,8 @@ from milepost.extension.documents import shown_size
 from milepost.extension.plan import Plan, require_unchanged
 from milepost.extension.proofs import Check, prove_kept, prove_old_rows
 from milepost.extension.source import CARD, Member, Seen
-from milepost.extension.staging import staged
 from milepost.extension.weights import Rewrite, check_rewrite, write_rewrite
+from milepost.storage.staging import staged
 
 SCHEMA_VERSION: Final = 1
 VERIFY: Final = ("none", "files", "model")

@@ -10,8 +10,8 @@ from milepost import __version__
 from milepost.extension.fields import PATCH_COUNTS, Path, dig
 from milepost.extension.pixels import Size
 from milepost.extension.target import Target
+from milepost.storage.json_edits import replace_value
 from milepost.tables import INDEX, RECORD, Checkpoint, Rule
-from milepost.tables.editing import replace_value
 
 CONFIGS: Final = ("config.json", "open_clip_config.json")
 _GENERATION: Final = "generation_config.json"

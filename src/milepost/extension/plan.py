@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from milepost.errors import DataError, DiskFull, FolderError, OptionError, UnknownFamily
+from milepost.errors import DataError, FolderError, OptionError, UnknownFamily
 from milepost.extension.buffers import Growth, plan_buffers, refuse_quantised
 from milepost.extension.documents import DOCUMENTS, apply_edits, plan_edits
 from milepost.extension.method import Method
@@ -22,7 +20,8 @@ from milepost.extension.rows import extend_rows
 from milepost.extension.source import CARD, Member, Seen, Source, drop_stale, find_source, read_documents
 from milepost.extension.target import Target, choose_target
 from milepost.extension.weights import Fresh, Rewrite, plan_rewrite
-from milepost.files import expand
+from milepost.storage.disk import refuse_small_disk
+from milepost.storage.files import expand
 from milepost.tables import Checkpoint, Folder, encode, read, read_header
 
 _SPARE_BYTES = 1 << 20  # folders, the card, and what a file system keeps for itself
@@ -148,11 +147,6 @@ def read_size(to: int | str | tuple[int, int]) -> Size:
     raise OptionError("this is no length", got=ascii(to)[:80], fix="--to 2048, or for images --to 384x512")
 
 
-def temporary_beside(output: Path) -> Path:
-    """The name of the folder that becomes ``output``; it says which process makes it."""
-    return output.parent / f".{output.name[:120]}.{os.getpid()}.{secrets.token_hex(4)}.milepost-tmp"
-
-
 def _read(source: Source, tensor: str | None, first_row: int | None) -> Checkpoint:
     path = source.weights or source.folder
     try:
@@ -248,24 +242,6 @@ def refuse_place(output: Path, source: Source) -> None:
 
 def _is_link(output: Path, member: Member) -> bool:
     return output.exists() and output.samefile(member.real)
-
-
-def refuse_small_disk(output: Path, needed: int) -> None:
-    """Refuse an output that its disk has no room for.
-
-    Raises:
-        DiskFull: MP108.
-    """
-    place = output.parent.resolve()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise DiskFull(
-            "the disk is too small",
-            got=f"{free:,} bytes are free, {needed:,} are needed",
-            fix="give another place: --out DIR",
-        )
 
 
 def require_unchanged(members: Sequence[Member]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from milepost.errors import DataError, MilepostError, MissingExtra, UnsafeFile
-from milepost.files import expand
+from milepost.storage.files import expand
 from milepost.tables import (
     COPY_FOLDERS,
     INDEX,

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from milepost.files import durable, expand
 from milepost.reporting.breakdown import each_entry
 from milepost.reporting.compare_summary import CompareSummary
+from milepost.storage.files import durable, expand
 
 _KEYS = ["run", "encoding", "seed"]
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what makes a spreadsheet compute a cell instead of showing it

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from milepost.errors import MissingExtra, OptionError, UnknownName
-from milepost.files import expand, unwritable
 from milepost.reporting.compare_summary import CompareSummary
+from milepost.storage.files import expand, unwritable
 
 _OURS = ".milepost"
 Point = tuple[str, int, float]

@@ -11,13 +11,13 @@ from typing import Any
 
 from milepost.comparison.records import read_json
 from milepost.errors import FolderError, OptionError
-from milepost.files import expand
 from milepost.reporting.compare_summary import CompareSummary
 from milepost.reporting.contrast import contrast_runs
 from milepost.reporting.curves import read_figures
 from milepost.reporting.schemas import read_schema
 from milepost.reporting.summary import clean
 from milepost.reporting.validation import find_faults
+from milepost.storage.files import expand
 
 SCHEMA_VERSION = 1
 _AGAIN = "run the same compare again; its finished trials are kept"

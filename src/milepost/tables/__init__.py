@@ -4,9 +4,9 @@
 huggingface_hub for models on the Hub.
 """
 
+from milepost.storage.folder import Folder, parse_json
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
 from milepost.tables.families import FAMILIES, family_of
-from milepost.tables.files import Folder, parse_json
 from milepost.tables.forms import Family, Part, TableForm
 from milepost.tables.header import MAX_HEADER_BYTES, Header, parse_header, read_header
 from milepost.tables.hub import HubModel, is_hub_id

@@ -9,8 +9,8 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from milepost.errors import HubError, MilepostError, UnsafeFile
-from milepost.tables.deadline import Deadline
-from milepost.tables.files import MAX_JSON_BYTES, check_name, parse_json
+from milepost.storage.deadline import Deadline
+from milepost.storage.folder import MAX_JSON_BYTES, check_name, parse_json
 
 Answer = TypeVar("Answer")
 

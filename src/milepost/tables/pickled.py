@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, Final, cast
 import numpy as np
 
 from milepost.errors import DataError, MissingExtra, OptionError, UnsafeFile
-from milepost.processes import DEVNULL, PIPE, Popen, start_python
+from milepost.storage.deadline import Deadline
+from milepost.storage.processes import DEVNULL, PIPE, Popen, start_python
 from milepost.tables.checkpoint import TensorEntry
-from milepost.tables.deadline import Deadline
 
 SUFFIXES: Final = (".bin", ".pt", ".pth", ".ckpt")
 SECONDS: Final = 60.0

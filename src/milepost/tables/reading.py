@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from milepost.errors import DataError, NoTable, OptionError, UnknownFamily, UnsafeFile
-from milepost.files import expand
+from milepost.storage.files import expand
+from milepost.storage.folder import Folder, check_name
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
-from milepost.tables.files import Folder, check_name
 from milepost.tables.forms import Family
 from milepost.tables.header import LONGEST_HEADER_BYTES, MAX_HEADER_BYTES, read_header
 from milepost.tables.hub import HubModel, is_hub_id

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from milepost.errors import UnsafeFile
-from milepost.tables.files import Folder, check_name, parse_json
+from milepost.storage.folder import Folder, check_name, parse_json
 from milepost.tables.hub import HubModel
 
 COPY_FOLDERS: Final = ("onnx", "openvino", "coreml", "tflite")

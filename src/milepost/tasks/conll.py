@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from milepost.errors import DataError, OptionError, UnknownName
-from milepost.files import expand
+from milepost.storage.files import expand
 from milepost.tasks import python_library
 from milepost.tasks.decoding import UTF_8, read_encoding
 from milepost.tasks.sources import check_rows, find_files, hash_texts, is_there, iterate_lines

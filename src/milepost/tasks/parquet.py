@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from milepost.errors import DataError, MilepostError, MissingExtra
-from milepost.files import open_regular
+from milepost.storage.files import open_regular
 from milepost.tasks.sources import check_rows, check_size
 
 MAX_RATIO: Final = 200

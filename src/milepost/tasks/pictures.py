@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from milepost.errors import DataError, MilepostError, MissingExtra, UnknownName
-from milepost.files import expand, open_regular
+from milepost.storage.files import expand, open_regular
 from milepost.tasks.text import BUILTIN_PREFIX
 
 SUFFIXES = (".jpg", ".jpeg", ".png")

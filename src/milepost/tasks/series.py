@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
-from milepost.files import expand
+from milepost.storage.files import expand
 from milepost.tasks.decoding import UTF_8, read_encoding
 from milepost.tasks.layout import (
     LAYOUTS,

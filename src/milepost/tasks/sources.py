@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from milepost.errors import DataError, UnsafeFile
-from milepost.files import expand, open_regular, unreadable
+from milepost.storage.files import expand, open_regular, unreadable
 from milepost.tasks.decoding import UTF_8, guess_encoding
 
 MAX_DATA_BYTES: Final = 1 << 30

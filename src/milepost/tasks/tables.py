@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.errors import DataError
-from milepost.tables.files import MAX_JSON_VALUES
+from milepost.storage.folder import MAX_JSON_VALUES
 from milepost.tasks.decoding import UTF_8
 from milepost.tasks.parquet import read_parquet
 from milepost.tasks.sources import MAX_LINE_CHARACTERS, check_rows, iterate_lines, too_long

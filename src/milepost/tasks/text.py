@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from milepost.errors import DataError, OptionError, UnknownName
-from milepost.files import expand
+from milepost.storage.files import expand
 from milepost.tasks import markov, python_library, tables
 from milepost.tasks.decoding import UTF_8, read_encoding
 from milepost.tasks.sources import find_files, hash_texts, read_characters

@@ -14,8 +14,8 @@ from jaxtyping import Int32
 
 from milepost.corpus import MAX_TOKENIZER_BYTES, TokenizerProcess, require_library
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
-from milepost.files import expand
-from milepost.tables.files import Folder
+from milepost.storage.files import expand
+from milepost.storage.folder import Folder
 from milepost.tasks.sources import is_there
 
 Ids = Int32[np.ndarray, " tokens"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from milepost import __version__
 from milepost.errors import FolderError
-from milepost.files import durable, unwritable
+from milepost.storage.files import durable, unwritable
 from milepost.tuning.readings import Outcome, Reading
 
 

@@ -16,8 +16,8 @@ from milepost import __version__
 from milepost.errors import DataError, MilepostError, MissingExtra, ModelError, OptionError
 from milepost.extension import Method, build_method
 from milepost.extension.plan import read_size
-from milepost.files import expand
 from milepost.spec import parse_specs
+from milepost.storage.files import expand
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -18,9 +18,9 @@ from milepost.errors import DataError, NoTable, OptionError, PatchRefused
 from milepost.extension.plan import refuse_place
 from milepost.extension.proofs import Check
 from milepost.extension.source import Source, find_source
-from milepost.extension.staging import scratch
 from milepost.extension.weights import digest
-from milepost.files import durable, expand
+from milepost.storage.files import durable, expand
+from milepost.storage.staging import scratch
 from milepost.tables import Checkpoint, Folder, PositionTable, encode, parse_json, read
 from milepost.tuning.extension import extend
 from milepost.tuning.saving import save_model

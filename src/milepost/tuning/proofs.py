@@ -11,7 +11,7 @@ from milepost.diagnostics.doctor import doctor
 from milepost.errors import MilepostError, MissingExtra, ProofFailed
 from milepost.extension.plan import Plan
 from milepost.extension.proofs import Check
-from milepost.processes import run_python
+from milepost.storage.processes import run_python
 from milepost.tables import segment_of
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from milepost.errors import DataError, ProofFailed
 from milepost.extension.applying import write_member, write_new
 from milepost.extension.documents import RECORD
-from milepost.extension.plan import refuse_place, refuse_small_disk, require_unchanged
+from milepost.extension.plan import refuse_place, require_unchanged
 from milepost.extension.proofs import Check, prove_kept
 from milepost.extension.source import CARD, Source, drop_stale, read_documents
-from milepost.extension.staging import staged
 from milepost.extension.weights import Fresh, Rewrite, plan_rewrite
+from milepost.storage.disk import refuse_small_disk
+from milepost.storage.json_edits import replace_value
+from milepost.storage.staging import staged
 from milepost.tables import Checkpoint, Folder, encode, read, read_header
-from milepost.tables.editing import replace_value
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from milepost.errors import FolderError
-from milepost.files import durable
+from milepost.storage.files import durable
 
 STATE: Final = "state.safetensors"
 

@@ -16,7 +16,7 @@ from milepost import __version__
 from milepost.errors import FolderError, OptionError
 from milepost.extension import build_method
 from milepost.extension.plan import refuse_place
-from milepost.files import durable, expand
+from milepost.storage.files import durable, expand
 from milepost.tables import decode, encode, parse_json
 from milepost.tuning.gains import Gauge, measure_gains
 from milepost.tuning.job import Aim, Job, plan_job

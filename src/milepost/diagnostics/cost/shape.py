@@ -10,8 +10,8 @@ from typing import Any
 from milepost.diagnostics.cost.formulas import Sizes, price
 from milepost.diagnostics.doctor.reading import locate
 from milepost.errors import DataError, OptionError, UnknownFamily
-from milepost.files import expand
 from milepost.spec import Spec, Value, parse_spec
+from milepost.storage.files import expand
 from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_id
 
 _SWAPPED = "milepost_"

@@ -11,9 +11,9 @@ from typing import Any
 from milepost.diagnostics.doctor.case import Change, dig, run_checks
 from milepost.diagnostics.doctor.reading import OBJECTS, locate, read_case
 from milepost.errors import DataError, FolderError, OptionError
-from milepost.files import durable
+from milepost.storage.files import durable
+from milepost.storage.json_edits import replace_value
 from milepost.tables import Folder, parse_json
-from milepost.tables.editing import replace_value
 
 _FILES = frozenset(OBJECTS) | {"tokenizer.json"}
 

@@ -13,7 +13,8 @@ from milepost.diagnostics.doctor.case import Case, Twin
 from milepost.diagnostics.doctor.limits import measure_limits
 from milepost.diagnostics.doctor.twins import find_twins
 from milepost.errors import OptionError
-from milepost.files import expand
+from milepost.storage.files import expand
+from milepost.storage.json_edits import members
 from milepost.tables import (
     INDEX,
     MAX_HEADER_BYTES,
@@ -26,7 +27,6 @@ from milepost.tables import (
     read_modules,
     recognise,
 )
-from milepost.tables.editing import members
 
 OBJECTS = (
     "config.json",

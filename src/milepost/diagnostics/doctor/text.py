@@ -14,7 +14,7 @@ from milepost.corpus import MAX_TOKENIZER_BYTES, TokenizerProcess
 from milepost.diagnostics.doctor.case import Limit
 from milepost.diagnostics.doctor.reading import locate
 from milepost.errors import DataError, OptionError, UnsafeFile
-from milepost.files import expand, open_regular
+from milepost.storage.files import expand, open_regular
 from milepost.tables import Folder
 
 CUTTING: Final = ("usable", "trained", "tuned", "tokenizer", "truncation", "sentence_transformers")

@@ -28,7 +28,7 @@ __all__ = [
     "start_python",
 ]
 
-_HOME = str(Path(__file__).parents[1])
+_HOME = str(Path(__file__).parents[2])
 
 
 def start_python(

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from milepost.cli import cli
 from milepost.errors import FolderError, OptionError
-from milepost.files import durable, expand, refuse_output
+from milepost.storage.files import durable, expand, refuse_output
 
 
 def _make_fifo(path: Path) -> None:

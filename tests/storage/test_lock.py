@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from milepost.comparison import lock
-from milepost.comparison.lock import locked
 from milepost.errors import FolderError
+from milepost.storage import lock
+from milepost.storage.lock import locked
 
 HOLD = """
 import fcntl, sys, time

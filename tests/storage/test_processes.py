@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from milepost import processes
-from milepost.processes import leave_current_directory, run_python, safe_environment, start_python
+from milepost.storage import processes
+from milepost.storage.processes import leave_current_directory, run_python, safe_environment, start_python
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STARTERS = {"subprocess", "multiprocessing", "concurrent.futures.process", "torch.multiprocessing", "pty", "runpy",
             "joblib", "loky", "torch.distributed.launch", "torch.distributed.run", "torch.distributed.elastic",
             "torch.distributed.launcher"}  # fmt: skip
@@ -113,7 +113,7 @@ LOOK = "import json, pickle, socket, zipfile, numpy, milepost.errors"
 def test_a_child_does_not_import_from_the_current_directory(
     path: str | None, hostile: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = str(Path(processes.__file__).parents[1])
+    home = str(Path(processes.__file__).parents[2])
     (hostile / "relative").mkdir()
     (hostile / "relative" / "json.py").write_text((hostile / "json.py").read_text())
     monkeypatch.delenv("PYTHONPATH", raising=False)
@@ -185,7 +185,7 @@ def test_the_command_imports_nothing_from_relative_entries(
     for folder in (hostile, hostile / "folder"):
         for name in ("click", "subprocess", "contextlib", "tempfile"):
             (folder / f"{name}.py").write_text((hostile / "json.py").read_text())
-    monkeypatch.setenv("PYTHONPATH", path.format(home=Path(processes.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", path.format(home=Path(processes.__file__).parents[2]))
     script = hostile.parent / "script.py"  # as installers write it
     script.write_text(
         "import sys\nfrom milepost.__main__ import run\nsys.argv[1:] = ['--version']\nsys.exit(run())\n"

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from milepost.errors import FolderError
-from milepost.extension.plan import temporary_beside
-from milepost.files import unwritable
+from milepost.storage.files import unwritable
 
 _LEFTOVER = re.compile(r"\..*\.(\d+)\.[0-9a-f]{8}\.milepost-tmp", re.DOTALL)
+
+
+def temporary_beside(output: Path) -> Path:
+    """The name of the folder that becomes ``output``; it says which process makes it."""
+    return output.parent / f".{output.name[:120]}.{os.getpid()}.{secrets.token_hex(4)}.milepost-tmp"
 
 
 @contextlib.contextmanager

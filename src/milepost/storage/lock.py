@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from milepost.errors import FolderError
-from milepost.files import unwritable
+from milepost.storage.files import unwritable
 
 _PAUSE_SECONDS = 0.05  # between two looks at a lock that somebody holds
 
