@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from milepost.comparison.batched import train_together
-from milepost.comparison.checkpoint import Checkpoints
 from milepost.comparison.design import ENCODINGS, Design, Model, Training, Trial, read_encodings
-from milepost.comparison.training import train
+from milepost.comparison.trials.batched import train_together
+from milepost.comparison.trials.checkpoint import Checkpoints
+from milepost.comparison.trials.training import train
 from milepost.tasks import CausalLM, Options
 
 DATA, CPU = "builtin:python-docs", torch.device("cpu")

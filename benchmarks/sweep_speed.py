@@ -17,9 +17,9 @@ import torch
 
 from milepost.comparison import Model, Training, compare
 from milepost.comparison.design import Design, Trial, read_encodings
-from milepost.comparison.folder import RunFolder
-from milepost.comparison.training import train
-from milepost.comparison.trial import answers, write_trained
+from milepost.comparison.run_folder.folder import RunFolder
+from milepost.comparison.trials.run import answers, write_trained
+from milepost.comparison.trials.training import train
 from milepost.tasks import CausalLM, Options
 
 DATA = "builtin:python-docs"

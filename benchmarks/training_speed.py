@@ -24,9 +24,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from milepost.comparison.building import build_model
 from milepost.comparison.design import ENCODINGS, Design, Model, Training, Trial
-from milepost.comparison.training import build_optimizer, take_step
+from milepost.comparison.trials.model import build_model
+from milepost.comparison.trials.training import build_optimizer, take_step
 from milepost.tasks import CausalLM, Options
 
 

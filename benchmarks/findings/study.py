@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from milepost.comparison.design import Design, Model, Training, Trial
-from milepost.comparison.training import train
+from milepost.comparison.trials.training import train
 from milepost.encodings import canonical
 from milepost.storage.files import durable
 from milepost.tasks import Task

@@ -10,7 +10,7 @@ from rich.console import Console
 from milepost.cli import progress as module
 from milepost.cli.progress import StageProgress, TrialProgress
 from milepost.comparison.design import Design, Training, Trial
-from milepost.comparison.runner import Job, Plan, Progress
+from milepost.comparison.plan import Job, Plan, Progress
 
 NEWS = [("loading", 0, 0), ("tile", 0, 4), ("tile", 1, 4), ("tile", 2, 4), ("mean", 2, 4), ("mean", 4, 4)]
 

@@ -42,7 +42,9 @@ def test_the_first_process_of_torchrun_leads_and_the_others_train_along(
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     monkeypatch.setenv("RANK", rank)
     for name in ("dismiss", "serve"):
-        monkeypatch.setattr(f"milepost.comparison.distributed.{name}", lambda name=name: called.append(name))
+        monkeypatch.setattr(
+            f"milepost.comparison.workers.processes.{name}", lambda name=name: called.append(name)
+        )
     with leading() as first:
         assert first is leads
     assert called == [done]
@@ -52,7 +54,7 @@ def test_the_others_are_sent_home_when_the_first_fails(monkeypatch: pytest.Monke
     called: list[str] = []
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     monkeypatch.setenv("RANK", "0")
-    monkeypatch.setattr("milepost.comparison.distributed.dismiss", lambda: called.append("dismiss"))
+    monkeypatch.setattr("milepost.comparison.workers.processes.dismiss", lambda: called.append("dismiss"))
     with pytest.raises(KeyboardInterrupt), leading():
         raise KeyboardInterrupt
     assert called == ["dismiss"]

@@ -15,9 +15,9 @@ from torch import nn
 
 import milepost
 from milepost.comparison import Model, Scale, Training, compare
-from milepost.comparison.building import build_model
 from milepost.comparison.design import Design, Trial
-from milepost.comparison.trial import _lasting
+from milepost.comparison.trials.model import build_model
+from milepost.comparison.trials.run import _lasting
 from milepost.encodings import LearnedPositions
 from milepost.tables import read
 from milepost.tasks import CausalLM, Options

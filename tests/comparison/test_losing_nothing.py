@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from milepost.comparison import worker
 from milepost.comparison.design import Design, Model, Training, Trial
-from milepost.comparison.folder import RunFolder, environment
+from milepost.comparison.run_folder.folder import RunFolder, environment
+from milepost.comparison.workers import worker
 from milepost.tasks import CausalLM, Options
 
 Tree = dict[str, Any]
@@ -218,7 +218,7 @@ def test_a_checkpoint_of_another_thread_count_stops_the_call(
     folder = RunFolder(tmp_path)
     assert any("checkpoint" in path.name for path in folder.trial_path(trial).iterdir())
     other = environment("cpu", threads=7)
-    monkeypatch.setattr("milepost.comparison.folder.environment", lambda device, threads: other)
+    monkeypatch.setattr("milepost.comparison.run_folder.folder.environment", lambda device, threads: other)
     answer = serve(trial, tmp_path, task)
     assert (answer["kind"], answer["code"]) == ("stopped", "MP107")
     assert "7 here" in answer["error"][1]

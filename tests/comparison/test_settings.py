@@ -10,10 +10,8 @@ import jsonschema
 import pytest
 
 from milepost.comparison import compare
-from milepost.comparison.building import build_model, count_trainable
 from milepost.comparison.command import build_command
 from milepost.comparison.design import Design, Model, Training, Trial
-from milepost.comparison.pairing import Pair
 from milepost.comparison.request import Purpose, Sweep, read_until
 from milepost.comparison.settings import (
     Grid,
@@ -23,6 +21,8 @@ from milepost.comparison.settings import (
     find_plausible,
     read_grid,
 )
+from milepost.comparison.trials.model import build_model, count_trainable
+from milepost.comparison.verdicts.scores import Pair
 from milepost.errors import FolderError, OptionError
 from milepost.reporting.schemas import read_schema
 from milepost.statistics import PairedDifference

@@ -247,7 +247,7 @@ def _render_plan(result: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:
-    from milepost.comparison.views import place_of
+    from milepost.comparison.run_folder.views import place_of
     from milepost.errors import MissingExtra
     from milepost.reporting import print_compare
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from milepost.comparison.scale import Scale
+    from milepost.comparison.workers.scale import Scale
 
 _OPTIONS = ("batch_seeds", "distributed", "processes_per_trial", "ray", "gpus_per_trial")
 _TORCHRUN = "TORCHELASTIC_RUN_ID"
@@ -20,7 +20,7 @@ def read_scale(options: dict[str, Any]) -> Scale:
     Raises:
         OptionError: MP105. UnknownName: MP104.
     """
-    from milepost.comparison.scale import Scale
+    from milepost.comparison.workers.scale import Scale
 
     chosen = {name: options.pop(name) for name in _OPTIONS}
     if _TORCHRUN in os.environ:
@@ -35,7 +35,7 @@ def leading() -> Iterator[bool]:
     if _TORCHRUN not in os.environ:
         yield True
         return
-    from milepost.comparison.distributed import dismiss, serve
+    from milepost.comparison.workers.processes import dismiss, serve
 
     if int(os.environ["RANK"]):
         serve()

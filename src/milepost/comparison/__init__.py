@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 _PUBLIC = {
     "Design": "milepost.comparison.design",
-    "Job": "milepost.comparison.runner",
+    "Job": "milepost.comparison.plan",
     "Model": "milepost.comparison.design",
-    "Plan": "milepost.comparison.runner",
-    "Progress": "milepost.comparison.runner",
-    "Scale": "milepost.comparison.scale",
+    "Plan": "milepost.comparison.plan",
+    "Progress": "milepost.comparison.plan",
+    "Scale": "milepost.comparison.workers.scale",
     "Training": "milepost.comparison.design",
     "Trial": "milepost.comparison.design",
     "compare": "milepost.comparison.sweep",
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from milepost.comparison.design import Model as Model
     from milepost.comparison.design import Training as Training
     from milepost.comparison.design import Trial as Trial
-    from milepost.comparison.runner import Job as Job
-    from milepost.comparison.runner import Plan as Plan
-    from milepost.comparison.runner import Progress as Progress
-    from milepost.comparison.scale import Scale as Scale
+    from milepost.comparison.plan import Job as Job
+    from milepost.comparison.plan import Plan as Plan
+    from milepost.comparison.plan import Progress as Progress
     from milepost.comparison.sweep import compare as compare
+    from milepost.comparison.workers.scale import Scale as Scale
 
 
 def __getattr__(name: str) -> object:

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from milepost.comparison.building import build_model
 from milepost.comparison.design import Trial
-from milepost.comparison.memory import peak_bytes, reset_peak
-from milepost.comparison.runner import Job
-from milepost.comparison.training import build_optimizer, take_step
+from milepost.comparison.plan import Job
+from milepost.comparison.trials.model import build_model
+from milepost.comparison.trials.peak_memory import peak_bytes, reset_peak
+from milepost.comparison.trials.training import build_optimizer, take_step
 from milepost.tasks import Task
 from milepost.tasks.task import to_device
 

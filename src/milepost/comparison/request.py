@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from milepost.comparison.design import Design, Trial, read_encodings
-from milepost.comparison.pairing import Criterion
 from milepost.comparison.settings import Grid, Setting
+from milepost.comparison.verdicts.scores import Criterion
 from milepost.errors import OptionError
 from milepost.statistics import SequentialTest
 from milepost.tasks import Metric

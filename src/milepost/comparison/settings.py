@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from milepost.comparison.design import Trial
-from milepost.comparison.pairing import MIN_SEEDS, Pair
+from milepost.comparison.verdicts.scores import MIN_SEEDS, Pair
 from milepost.errors import OptionError
 from milepost.statistics import measure_difference
 

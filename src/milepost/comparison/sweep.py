@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from milepost.comparison.building import read_model
 from milepost.comparison.design import (
     ENCODINGS,
     Design,
@@ -19,19 +18,20 @@ from milepost.comparison.design import (
     read_lengths,
     read_seeds,
 )
-from milepost.comparison.folder import RunFolder, environment
-from milepost.comparison.planning import build_plan, needed_bytes
+from milepost.comparison.plan import Job, Plan, Progress, build_plan, needed_bytes
 from milepost.comparison.refusals import (
     choose_tokenizer,
     refuse_missing_device,
     refuse_strange_tokenizer,
 )
 from milepost.comparison.request import Purpose, Sweep, read_baseline, read_until
-from milepost.comparison.result import build_result, is_decided, read_values
-from milepost.comparison.runner import Job, Plan, Progress, run_jobs
-from milepost.comparison.scale import Scale, gather_seeds
+from milepost.comparison.run_folder.folder import RunFolder, environment
+from milepost.comparison.run_folder.views import write_result
 from milepost.comparison.settings import Grid, choose_setting, read_grid
-from milepost.comparison.views import write_result
+from milepost.comparison.trials.model import read_model
+from milepost.comparison.verdicts.result import build_result, is_decided, read_values
+from milepost.comparison.workers.runner import gather_seeds, run_jobs
+from milepost.comparison.workers.scale import Scale
 from milepost.errors import DiskFull, OptionError
 from milepost.storage.disk import refuse_small_disk
 from milepost.storage.files import expand
@@ -226,7 +226,7 @@ def _run(
     """Run jobs here or on a cluster, those of a batch of models one after another."""
     batches = gather_seeds(jobs, scale.batch_seeds)
     if scale.ray is not None:
-        from milepost.comparison.cluster import run_on_ray
+        from milepost.comparison.workers.ray_cluster import run_on_ray
 
         return run_on_ray(batches, folder, scale=scale, **options)
     first, later = [batch[0] for batch in batches], [job for batch in batches for job in batch[1:]]
@@ -241,7 +241,7 @@ def _build_all(
     Returns the design, with the number of parameters that all are to have, the encodings that have a scale,
     and the bytes that the weights of each take.
     """
-    from milepost.comparison.building import build_model, count_trainable, find_encoding
+    from milepost.comparison.trials.model import build_model, count_trainable, find_encoding
 
     if match not in (None, "parameters"):
         raise OptionError("parameters can be matched", got=f"match={match!r}", fix="--match parameters")

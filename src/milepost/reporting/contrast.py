@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from milepost.comparison.pairing import Criterion, Scores, adjust, read_scores
+from milepost.comparison.verdicts.scores import Criterion, Scores, adjust, read_scores
 from milepost.reporting.compare_summary import CompareSummary
 
 # what of a spec makes its design; the rest says what was asked of it

@@ -9,7 +9,7 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from milepost.comparison.records import read_json
+from milepost.comparison.run_folder.records import read_json
 from milepost.errors import FolderError, OptionError
 from milepost.reporting.compare_summary import CompareSummary
 from milepost.reporting.contrast import contrast_runs

@@ -1,0 +1,1 @@
+"""The run folder of a comparison: its records, its journal, and which results it shows."""

@@ -1,0 +1,1 @@
+"""One trial: its model, its training, its measurements, and what it keeps."""
