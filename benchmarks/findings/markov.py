@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from benchmarks.findings.study import CPU, Measures, Study, fit
 from milepost.comparison.design import Model, Training
+from milepost.corpus.markov import MarkovChain
 from milepost.tasks import CausalLM, Head, Options
-from milepost.tasks.markov import MarkovChain
 from milepost.tasks.task import Batch
 
 LENGTH = 32

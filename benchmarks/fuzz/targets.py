@@ -226,9 +226,9 @@ _ENCODINGS = (
 
 def data(rng: random.Random, folder: Path) -> None:
     """Text, tables, tagged words and series."""
+    from milepost.corpus.text import read_labelled, read_text
     from milepost.tasks.conll import read_tagged
     from milepost.tasks.series import read_series
-    from milepost.tasks.text import read_labelled, read_text
 
     home = _clean(folder / "data")
     suffix = rng.choice(list(_files()))
@@ -297,8 +297,8 @@ TARGETS: dict[str, Target] = {
 def prepare(name: str, folder: Path) -> None:
     """Import what a target needs, so that no seed has to pay for it."""
     if name in ("data", "images"):
+        import milepost.corpus.text
         import milepost.tasks.pictures
-        import milepost.tasks.text
     elif name in ("configurations", "tables"):
         import milepost
 

@@ -14,6 +14,7 @@ from milepost.comparison.plan import needed_bytes
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.trials.model import find_encoding
 from milepost.comparison.workers import worker
+from milepost.comparison.workers.scale import Scale
 from milepost.errors import DiskFull, FolderError
 from milepost.storage.lock import locked
 from milepost.tasks import CausalLM

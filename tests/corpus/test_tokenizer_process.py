@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from milepost.corpus import MAX_VOCABULARY, TokenizerProcess, tokenizer_process
+from milepost.corpus.tokenizers import build_tokenizer
 from milepost.errors import DataError, MissingExtra, UnsafeFile
-from milepost.tasks.tokens import build_tokenizer
 
 TEXT = "aaaa bbb ccc " * 20
 LIMITED = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are of Linux")

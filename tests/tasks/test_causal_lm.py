@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from milepost.corpus.tokenizers import build_tokenizer
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.tasks import CausalLM, Options
 from milepost.tasks.streams import Streams
-from milepost.tasks.tokens import build_tokenizer
 
 CPU = torch.device("cpu")
 

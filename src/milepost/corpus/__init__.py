@@ -1,4 +1,4 @@
-"""Tokenizers of any origin, kept in a process of their own with limits of time and memory."""
+"""Text as data: reading it from files and tables, and tokenizers in a process of their own with limits of time and memory; no torch."""
 
 from milepost.corpus.tokenizer_process import (
     MAX_TOKENIZER_BYTES,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 
+from milepost.corpus.text import BUILTINS, TextSource, read_text
 from milepost.errors import UnknownName
 from milepost.tasks.causal_lm import CausalLM
 from milepost.tasks.task import Floor, Head, Measured, Metric, Options, Task
-from milepost.tasks.text import BUILTINS, TextSource, read_text
 
 __all__ = [
     "BUILTINS",

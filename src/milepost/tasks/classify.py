@@ -13,14 +13,14 @@ from jaxtyping import Bool, Float, Int, Int32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from milepost.corpus.text import LabelledSource, read_labelled
+from milepost.corpus.tokenizers import Tokenizer, build_tokenizer
 from milepost.errors import OptionError
 from milepost.tables import PREFIX, family_of
 from milepost.tasks.batches import TOKENS_A_BATCH, gather
 from milepost.tasks.parts import hash_data, hash_text, make_parts, refuse_few
 from milepost.tasks.scores import count_confusions, macro_f1, name_confusions
 from milepost.tasks.task import PARTS, Batch, Floor, Head, Measured, Metric, Options, Task, to_device
-from milepost.tasks.text import LabelledSource, read_labelled
-from milepost.tasks.tokens import Tokenizer, build_tokenizer
 
 _MOST_CONFUSIONS = 12  # classes; a larger matrix is no longer read
 _THIRDS = ("first", "middle", "last")

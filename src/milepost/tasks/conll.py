@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from milepost.corpus import python_library
+from milepost.corpus.decoding import UTF_8, read_encoding
+from milepost.corpus.sources import check_rows, find_files, hash_texts, is_there, iterate_lines
+from milepost.corpus.tables import find_column
+from milepost.corpus.text import BUILTIN_PREFIX
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.storage.files import expand
-from milepost.tasks import python_library
-from milepost.tasks.decoding import UTF_8, read_encoding
-from milepost.tasks.sources import check_rows, find_files, hash_texts, is_there, iterate_lines
-from milepost.tasks.tables import find_column
-from milepost.tasks.text import BUILTIN_PREFIX
 
 SUFFIXES = (".conll", ".conllu", ".bio", ".iob", ".iob2")
 COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")

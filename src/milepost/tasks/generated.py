@@ -15,9 +15,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from milepost.corpus.text import BUILTIN_PREFIX
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.tasks.task import Batch, Floor, Head, Measured, Metric, Options, Task
-from milepost.tasks.text import BUILTIN_PREFIX
 
 START, ANSWER, END = 0, 1, 2
 """Token ids before the symbols: of the beginning, of the answer's beginning, of its end and of padding."""

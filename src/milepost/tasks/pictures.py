@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from milepost.corpus.text import BUILTIN_PREFIX
 from milepost.errors import DataError, MilepostError, MissingExtra, UnknownName
 from milepost.storage.files import expand, open_regular
-from milepost.tasks.text import BUILTIN_PREFIX
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 LARGEST_SIDE = 256

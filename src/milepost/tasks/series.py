@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
+from milepost.corpus.decoding import UTF_8, read_encoding
+from milepost.corpus.sources import check_rows, is_there
+from milepost.corpus.tables import iterate_rows
+from milepost.corpus.text import BUILTIN_PREFIX
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
 from milepost.storage.files import expand
-from milepost.tasks.decoding import UTF_8, read_encoding
 from milepost.tasks.layout import (
     LAYOUTS,
     StackedSeries,
@@ -24,9 +27,6 @@ from milepost.tasks.layout import (
     is_index,
     is_number,
 )
-from milepost.tasks.sources import check_rows, is_there
-from milepost.tasks.tables import iterate_rows
-from milepost.tasks.text import BUILTIN_PREFIX
 
 _DELIMITERS = {".csv": ",", ".txt": ",", ".tsv": "\t"}
 FILLS = ("none", "previous", "linear")

@@ -10,13 +10,13 @@ from typing import Self
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
+from milepost.corpus.sources import hash_texts
+from milepost.corpus.text import TextSource, read_text
+from milepost.corpus.tokenizers import Tokenizer, build_tokenizer
 from milepost.errors import DataError, OptionError
 from milepost.tasks.batches import TOKENS_A_BATCH
 from milepost.tasks.parts import TEST_SHARE, VALIDATION_SHARE, Parts, hash_data, hash_text, make_parts
-from milepost.tasks.sources import hash_texts
 from milepost.tasks.task import PARTS, Options
-from milepost.tasks.text import TextSource, read_text
-from milepost.tasks.tokens import Tokenizer, build_tokenizer
 
 MAX_TEST_TOKENS = 65_536
 SEPARATOR = "\n\n"

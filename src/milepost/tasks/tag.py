@@ -12,13 +12,13 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from milepost.corpus.tokenizers import Tokenizer, build_tokenizer
 from milepost.errors import DataError
 from milepost.tasks.batches import IGNORED, TOKENS_A_BATCH, gather
 from milepost.tasks.conll import Sentence, TaggedSource, read_tagged
 from milepost.tasks.parts import hash_data, hash_text, make_parts, refuse_few
 from milepost.tasks.scores import f1, find_entities, read_marks
 from milepost.tasks.task import PARTS, Batch, Floor, Head, Measured, Metric, Options, Task, to_device
-from milepost.tasks.tokens import Tokenizer, build_tokenizer
 from milepost.tasks.words import Words, encode_words
 
 _QUARTERS = ("first", "second", "third", "last")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Int32, Int64
 
+from milepost.corpus.tokenizers import Tokenizer
 from milepost.tasks.batches import IGNORED
 from milepost.tasks.conll import Sentence
-from milepost.tasks.tokens import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from milepost.corpus import sources, tables
+from milepost.corpus.sources import iterate_lines, read_characters
+from milepost.corpus.text import read_text
 from milepost.errors import DataError, OptionError
-from milepost.tasks import sources, tables
 from milepost.tasks.conll import read_tagged
 from milepost.tasks.pictures import read_pictures
 from milepost.tasks.series import read_series
-from milepost.tasks.sources import iterate_lines, read_characters
-from milepost.tasks.text import read_text
 
 READERS: dict[str, Callable[[str], object]] = {
     "a.txt": read_text,

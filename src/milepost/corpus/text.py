@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from milepost.corpus import markov, python_library, tables
+from milepost.corpus.decoding import UTF_8, read_encoding
+from milepost.corpus.sources import find_files, hash_texts, read_characters
 from milepost.errors import DataError, OptionError, UnknownName
 from milepost.storage.files import expand
-from milepost.tasks import markov, python_library, tables
-from milepost.tasks.decoding import UTF_8, read_encoding
-from milepost.tasks.sources import find_files, hash_texts, read_characters
 
 BUILTIN_PREFIX = "builtin:"
 SUFFIXES = (".txt", *tables.SUFFIXES)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from milepost.corpus.decoding import guess_encoding
+from milepost.corpus.sources import read_characters
+from milepost.corpus.text import read_labelled, read_text
 from milepost.errors import DataError, OptionError
 from milepost.tasks import Options, find_task
 from milepost.tasks.conll import read_tagged
-from milepost.tasks.decoding import guess_encoding
 from milepost.tasks.series import read_series
-from milepost.tasks.sources import read_characters
-from milepost.tasks.text import read_labelled, read_text
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 real = pytest.mark.skipif(not REAL.exists(), reason="needs the real texts beside the project")
@@ -60,7 +60,7 @@ def test_text_in_another_encoding_than_the_one_named_is_an_error(tmp_path: Path)
 def test_a_letter_that_two_pieces_share_is_read_in_any_encoding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("milepost.tasks.sources._PIECE_BYTES", 3)
+    monkeypatch.setattr("milepost.corpus.sources._PIECE_BYTES", 3)
     for encoding in ("utf-16", "shift_jis", "utf-8"):
         (tmp_path / "a.txt").write_bytes(("生れ\r\nながら" * 3).encode(encoding))
         assert read_characters(tmp_path / "a.txt", encoding) == "生れ\nながら" * 3

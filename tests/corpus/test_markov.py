@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from milepost.corpus.markov import MarkovChain
 from milepost.tasks import CausalLM, Options
-from milepost.tasks.markov import MarkovChain
 
 
 @pytest.mark.parametrize(("symbols", "concentration", "seed"), [(3, 0.5, 1), (5, 2.0, 2)])

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from milepost.corpus.parquet import read_parquet
 from milepost.errors import DataError
-from milepost.tasks.parquet import read_parquet
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
 

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Int32
 
 from milepost.corpus import MAX_TOKENIZER_BYTES, TokenizerProcess, require_library
+from milepost.corpus.sources import is_there
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
 from milepost.storage.files import expand
 from milepost.storage.folder import Folder
-from milepost.tasks.sources import is_there
 
 Ids = Int32[np.ndarray, " tokens"]
 

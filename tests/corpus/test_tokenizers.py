@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from milepost.corpus.text import read_text
+from milepost.corpus.tokenizers import build_tokenizer
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName, UnsafeFile
 from milepost.tasks.streams import SEPARATOR, Streams
 from milepost.tasks.task import Options
-from milepost.tasks.text import read_text
-from milepost.tasks.tokens import build_tokenizer
 
 WORDS = ["[UNK]", "[PAD]", "[MASK]", "[CLS]", "one", "two", "three"]
 
@@ -84,7 +84,7 @@ def test_a_trained_tokenizer_learns_from_the_training_part_alone(tmp_path: Path)
 
 def test_a_trained_tokenizer_is_the_same_in_another_process() -> None:
     code = (
-        "from milepost.tasks.tokens import build_tokenizer as b; from pydoc_data.topics import topics as t;"
+        "from milepost.corpus.tokenizers import build_tokenizer as b; from pydoc_data.topics import topics as t;"
         "print(b('train:bpe:400', [], sorted(t.values())[:40]).sha256)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from milepost.corpus.decoding import UTF_8
+from milepost.corpus.parquet import read_parquet
+from milepost.corpus.sources import MAX_LINE_CHARACTERS, check_rows, iterate_lines, too_long
 from milepost.errors import DataError
 from milepost.storage.folder import MAX_JSON_VALUES
-from milepost.tasks.decoding import UTF_8
-from milepost.tasks.parquet import read_parquet
-from milepost.tasks.sources import MAX_LINE_CHARACTERS, check_rows, iterate_lines, too_long
 
 Choose = Callable[[Sequence[str]], list[int]]
 Cells = list[list[str]]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from milepost.corpus.sources import check_rows, check_size
 from milepost.errors import DataError, MilepostError, MissingExtra
 from milepost.storage.files import open_regular
-from milepost.tasks.sources import check_rows, check_size
 
 MAX_RATIO: Final = 200
 """Bytes that one byte of a file may hold, once they are more than ``FREE_BYTES``."""

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from milepost.corpus.decoding import UTF_8, guess_encoding
 from milepost.errors import DataError, UnsafeFile
 from milepost.storage.files import expand, open_regular, unreadable
-from milepost.tasks.decoding import UTF_8, guess_encoding
 
 MAX_DATA_BYTES: Final = 1 << 30
 """Of all files of one source, and of the text that compressed ones hold."""

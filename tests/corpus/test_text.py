@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from milepost.corpus.text import LABELLED, read_labelled, read_text
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName, UnsafeFile
-from milepost.tasks.text import LABELLED, read_labelled, read_text
 
 
 def test_a_folder_is_read_at_any_depth_in_the_order_of_names(tmp_path: Path) -> None:
