@@ -23,8 +23,8 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import nn
 
-from milepost.diagnostics.findings import FINDINGS, Facts, check_table
-from milepost.diagnostics.measures import measure
+from milepost.diagnostics.inspect.findings import FINDINGS, Facts, check_table
+from milepost.diagnostics.inspect.measures import measure
 from milepost.statistics.chance import shipped_chance
 
 VOCABULARY, DISTANCE, PERIOD = 32, 5, 128

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from milepost.diagnostics.measures import MINIMUM_ROWS, measure
+from milepost.diagnostics.inspect.measures import MINIMUM_ROWS, measure
 from milepost.statistics.chance import ChanceLevel, _blend, simulate_chance
 
 ROWS = (16, 32, 64, 77, 128, 197, 256, 512)

@@ -17,7 +17,7 @@ _PUBLIC = {
     "cost": "milepost.diagnostics.cost",
     "doctor": "milepost.diagnostics.doctor",
     "extend": "milepost.tuning.extension",
-    "inspect": "milepost.diagnostics.inspection",
+    "inspect": "milepost.diagnostics.inspect.inspection",
     "load": "milepost.models",
     "report": "milepost.reporting",
     "swap": "milepost.models",
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from milepost.comparison import compare as compare
     from milepost.diagnostics.cost import cost as cost
     from milepost.diagnostics.doctor import doctor as doctor
-    from milepost.diagnostics.inspection import inspect as inspect
+    from milepost.diagnostics.inspect.inspection import inspect as inspect
     from milepost.encodings import LearnedPositions as LearnedPositions
     from milepost.errors import MilepostError as MilepostError
     from milepost.models import load as load

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from milepost.diagnostics.measures import measure
+from milepost.diagnostics.inspect.measures import measure
 from milepost.statistics.chance import shipped_chance, simulate_chance
 
 NAMES = ("reverse_mapping_error", "order_accuracy", "monotonicity", "toeplitz_share", "effective_rank")

@@ -84,11 +84,11 @@ def _forbid(*_: object, **__: object) -> None:
 VERBS: dict[str, tuple[list[str], str]] = {
     "inspect": (
         ["inspect", "table.npy", "--first-row", "0", "--html"],
-        "milepost.diagnostics.inspection.inspect",
+        "milepost.diagnostics.inspect.inspection.inspect",
     ),
     "inspect --png": (
         ["inspect", "table.npy", "--first-row", "0", "--png"],
-        "milepost.diagnostics.inspection.inspect",
+        "milepost.diagnostics.inspect.inspection.inspect",
     ),
     "doctor": (["doctor", ".", "--html"], "milepost.diagnostics.doctor.doctor"),
     "report": (["report", "run", "--html"], "milepost.reporting.report"),

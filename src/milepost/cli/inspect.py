@@ -57,7 +57,7 @@ def command(
 
     planned = plan_outputs(html=html, png=png)
     compute_alone()
-    from milepost.diagnostics.inspection import inspect
+    from milepost.diagnostics.inspect.inspection import inspect
 
     if max_header_bytes is not None:
         options["max_header_bytes"] = max_header_bytes

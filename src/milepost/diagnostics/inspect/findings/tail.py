@@ -8,15 +8,15 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, median_of
-from milepost.diagnostics.findings.noise import (
+from milepost.diagnostics.inspect.findings.facts import Facts, median_of
+from milepost.diagnostics.inspect.findings.noise import (
     is_ordered,
     measure_kurtosis,
     neighbour_scores,
     noise_band,
     noise_tail,
 )
-from milepost.diagnostics.measures import row_norms
+from milepost.diagnostics.inspect.measures import row_norms
 
 LEAST_TAIL: Final = 8
 _APART = 1.5  # bands between the untrained level and the trained rows

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
-from milepost.diagnostics.findings.tail import read_tail
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.tail import read_tail
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

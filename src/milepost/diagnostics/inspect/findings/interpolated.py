@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
-from milepost.diagnostics.findings.period import LEAST_OVERLAP
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.period import LEAST_OVERLAP
 
 
 @finding("MP208", "a tiled table")

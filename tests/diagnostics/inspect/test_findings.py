@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from milepost.diagnostics.findings import FINDINGS, Facts, Verdict, check_table, finding
-from milepost.diagnostics.measures import measure
+from milepost.diagnostics.inspect.findings import FINDINGS, Facts, Verdict, check_table, finding
+from milepost.diagnostics.inspect.measures import measure
 from milepost.statistics.chance import shipped_chance
 
-DOCS = Path(__file__).parents[2] / "docs" / "findings"
+DOCS = Path(__file__).parents[3] / "docs" / "findings"
 STRETCHES = {"MP206", "MP209"}
 
 

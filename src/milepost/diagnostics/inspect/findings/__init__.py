@@ -3,7 +3,7 @@
 A new check is one file here, one line below, and one page in ``docs/findings``.
 """
 
-from milepost.diagnostics.findings import (  # noqa: F401  (each enters its check when it is imported)
+from milepost.diagnostics.inspect.findings import (  # noqa: F401  (each enters its check when it is imported)
     duplicate_rows,
     first_row,
     interpolated,
@@ -17,6 +17,6 @@ from milepost.diagnostics.findings import (  # noqa: F401  (each enters its chec
     undertrained_tail,
     zero_rows,
 )
-from milepost.diagnostics.findings.facts import FINDINGS, Facts, Verdict, check_table, finding
+from milepost.diagnostics.inspect.findings.facts import FINDINGS, Facts, Verdict, check_table, finding
 
 __all__ = ["FINDINGS", "Facts", "Verdict", "check_table", "finding"]

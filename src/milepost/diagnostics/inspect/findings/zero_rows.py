@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
 
 
 @finding("MP205", "rows of zeros")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
 
 # measure: whether more is better
 _EVIDENCE = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
-from milepost.diagnostics.findings.noise import noise_band
-from milepost.diagnostics.findings.tail import LEAST_TAIL, read_tail
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.noise import noise_band
+from milepost.diagnostics.inspect.findings.tail import LEAST_TAIL, read_tail
 
 _BEFORE = 32
 _RATIO = 0.7

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import name_rows
-from milepost.diagnostics.measures import row_norms
+from milepost.diagnostics.inspect.findings.facts import name_rows
+from milepost.diagnostics.inspect.measures import row_norms
 from milepost.errors import OptionError
 from milepost.tables import Checkpoint, PositionTable
 

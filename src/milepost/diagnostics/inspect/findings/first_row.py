@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
-from milepost.diagnostics.findings.tail import read_tail
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.tail import read_tail
 
 _LEAST_ROWS = 16
 _SPREADS = 8.0

@@ -294,7 +294,7 @@ def test_a_check_stays_silent(code: str, settings: dict[str, Any], tmp_path: Pat
 def test_every_check_is_tested_both_ways_and_has_its_page() -> None:
     # MP314 and MP316 need more than one file and have tests of their own below
     assert {code for code, _, _ in FIRES.values()} | {"MP314", "MP316"} == set(CHECKS) == set(SILENT)
-    pages = Path(__file__).parents[2] / "docs" / "doctor"
+    pages = Path(__file__).parents[3] / "docs" / "doctor"
     for code, (title, _) in CHECKS.items():
         page = (pages / f"{code}.md").read_text("utf-8")
         assert page.startswith(f"# {code}: {title}\n")
@@ -394,7 +394,7 @@ def test_limits_name_their_place(tmp_path: Path) -> None:
         tmp_path, ROBERTA | {"milepost": {"trained_length": 20}}, sentence_bert_config={"max_seq_length": 16}
     )
     limits = milepost.doctor(folder)["limits"]
-    overview = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
+    overview = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text("utf-8")
     assert [name for name in limits if f"| {name} | " not in overview] == []
     assert {name: limit["value"] for name, limit in limits.items()} == {
         "allocated": ROWS + 2, "usable": ROWS, "configured": ROWS + 2, "trained": 20, "tuned": 16, "tokenizer": ROWS,

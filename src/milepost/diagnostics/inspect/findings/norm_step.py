@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding, median_of
-from milepost.diagnostics.findings.noise import neighbour_scores
-from milepost.diagnostics.findings.tail import rank, rank_difference, read_tail
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.noise import neighbour_scores
+from milepost.diagnostics.inspect.findings.tail import rank, rank_difference, read_tail
 
 _SIDE = 16  # rows on each side of the step
 _GAP = 1  # rows next to it that may be neither: the last tuned row often stands apart

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from milepost.diagnostics.measures.mapping import centred_eigen, reverse_mapping_error
-from milepost.diagnostics.measures.norms import norm_z, row_norms
-from milepost.diagnostics.measures.similarity import (
+from milepost.diagnostics.inspect.measures.mapping import centred_eigen, reverse_mapping_error
+from milepost.diagnostics.inspect.measures.norms import norm_z, row_norms
+from milepost.diagnostics.inspect.measures.similarity import (
     cosines,
     mean_by_distance,
     monotonicity,
@@ -23,8 +23,8 @@ from milepost.diagnostics.measures.similarity import (
     order_accuracy,
     toeplitz_share,
 )
-from milepost.diagnostics.measures.sinusoid import is_sinusoid
-from milepost.diagnostics.measures.spectrum import (
+from milepost.diagnostics.inspect.measures.sinusoid import is_sinusoid
+from milepost.diagnostics.inspect.measures.spectrum import (
     effective_rank,
     energy_by_frequency,
     low_frequency_share,

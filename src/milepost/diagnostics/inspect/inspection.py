@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from milepost.diagnostics.contrast import contrast_checkpoints
-from milepost.diagnostics.findings import Facts, check_table
-from milepost.diagnostics.measures import (
+from milepost.diagnostics.inspect.compare_tables import contrast_checkpoints
+from milepost.diagnostics.inspect.findings import Facts, check_table
+from milepost.diagnostics.inspect.measures import (
     MEASURED_ROWS,
     MINIMUM_ROWS,
     Measurement,
@@ -21,8 +21,8 @@ from milepost.diagnostics.measures import (
     is_sinusoid,
     measure,
 )
-from milepost.diagnostics.others import find_others
-from milepost.diagnostics.pictures import draw_pictures
+from milepost.diagnostics.inspect.other_tables import find_others
+from milepost.diagnostics.inspect.pictures import draw_pictures
 from milepost.statistics.chance import ChanceLevel, shipped_chance, simulate_chance
 from milepost.tables import MAX_HEADER_BYTES, Checkpoint, PositionTable, read, read_rule
 

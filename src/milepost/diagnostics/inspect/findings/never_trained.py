@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding
-from milepost.diagnostics.findings.noise import noise_band
-from milepost.diagnostics.findings.tail import EVIDENCE, LEAST_TAIL, read_tail
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.noise import noise_band
+from milepost.diagnostics.inspect.findings.tail import EVIDENCE, LEAST_TAIL, read_tail
 
 _FIX = "do not feed more positions than were trained: milepost extend MODEL --to N --method crop, or train longer inputs"
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from milepost.diagnostics.measures import (
+from milepost.diagnostics.inspect.measures import (
     Sample,
     cosines,
     energy_by_frequency,

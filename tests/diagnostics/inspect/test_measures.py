@@ -8,10 +8,15 @@ from scipy.stats import spearmanr
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_predict
 
-from milepost.diagnostics.measures import MINIMUM_ROWS, measure, nearest_rows
-from milepost.diagnostics.measures.mapping import centred_eigen, reverse_mapping_error
-from milepost.diagnostics.measures.similarity import cosines, monotonicity, order_accuracy, toeplitz_share
-from milepost.diagnostics.measures.spectrum import energy_by_frequency
+from milepost.diagnostics.inspect.measures import MINIMUM_ROWS, measure, nearest_rows
+from milepost.diagnostics.inspect.measures.mapping import centred_eigen, reverse_mapping_error
+from milepost.diagnostics.inspect.measures.similarity import (
+    cosines,
+    monotonicity,
+    order_accuracy,
+    toeplitz_share,
+)
+from milepost.diagnostics.inspect.measures.spectrum import energy_by_frequency
 
 
 def ours(table, draws):

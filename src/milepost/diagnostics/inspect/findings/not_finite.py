@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.findings.facts import Facts, Verdict, finding, name_rows
+from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, name_rows
 
 
 @finding("MP207", "values that are not finite")

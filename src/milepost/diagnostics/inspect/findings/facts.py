@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from milepost.diagnostics.findings.period import tile_period
-from milepost.diagnostics.measures import row_norms
+from milepost.diagnostics.inspect.findings.period import tile_period
+from milepost.diagnostics.inspect.measures import row_norms
 from milepost.finding import Finding, Status
 from milepost.statistics.chance import ChanceLevel
 
