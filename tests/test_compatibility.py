@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from safetensors.numpy import save
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from milepost.models.self_test import TESTED_TORCH, TESTED_TRANSFORMERS
+from milepost.models.check.self_test import TESTED_TORCH, TESTED_TRANSFORMERS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/contributing/compatibility.md").read_text("utf-8")

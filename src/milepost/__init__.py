@@ -11,7 +11,7 @@ _PUBLIC = {
     "LearnedPositions": "milepost.encodings",
     "MilepostError": "milepost.errors",
     "apply_patch": "milepost.tuning.patch",
-    "check_positions": "milepost.models.checking",
+    "check_positions": "milepost.models.check.positions",
     "choose": "milepost.tuning.choosing",
     "compare": "milepost.comparison",
     "cost": "milepost.diagnostics.cost",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from milepost.errors import MilepostError as MilepostError
     from milepost.models import load as load
     from milepost.models import swap as swap
-    from milepost.models.checking import check_positions as check_positions
+    from milepost.models.check.positions import check_positions as check_positions
     from milepost.reporting import report as report
     from milepost.tuning.choosing import choose as choose
     from milepost.tuning.extension import extend as extend

@@ -135,7 +135,7 @@ def test_name_on_the_hub_as_model_of_a_comparison_is_refused_without_asking_the_
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("transformers was asked")
 
-    monkeypatch.setattr("milepost.models.own.AutoConfig.from_pretrained", forbidden)
+    monkeypatch.setattr("milepost.models.building.user_model.AutoConfig.from_pretrained", forbidden)
     with pytest.raises(OptionError, match="is a folder") as refused:
         cli.main(["compare", "--model", "bert-base-uncased"], standalone_mode=False)
     assert "hf download bert-base-uncased" in refused.value.fix

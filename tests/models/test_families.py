@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from milepost.errors import MilepostError, SwapRefused
-from milepost.models import calls, families, geometry, swap
+from milepost.models import families, geometry, hooks, swap
+from milepost.models.check.self_test import TESTED_TRANSFORMERS
 from milepost.models.families import find_bases
-from milepost.models.rows import REFUSED
-from milepost.models.self_test import TESTED_TRANSFORMERS
+from milepost.models.family_rows import REFUSED
 from milepost.models.slot import Slot
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +164,7 @@ def other_weights(swapped):
 
 
 def ignore_mask(state, call):
-    return calls._places(call)
+    return hooks._places(call)
 
 
 def ignore_past(state, call, keys, offset):
@@ -183,15 +183,15 @@ def break_graph(positions):
 BREAKAGES = {
     "stock_is_kept": ("learned", lambda patch: patch.setattr(Slot, "read", shifted_read(Slot.read))),
     "sdpa_is_eager": ("rotary", lambda patch: patch.setattr(matrix.Case, "swapped", other_weights(matrix.Case.swapped))),
-    "padding_changes_nothing": ("learned", lambda patch: patch.setattr(calls, "_derived", ignore_mask)),
+    "padding_changes_nothing": ("learned", lambda patch: patch.setattr(hooks, "_derived", ignore_mask)),
     "packing_changes_nothing": ("learned", lambda patch: patch.setattr(Slot, "read", shifted_read(Slot.read))),
-    "cache_changes_nothing": ("rotary", lambda patch: patch.setattr(calls, "_slot_pair", ignore_past)),
-    "generation_agrees": ("rotary", lambda patch: patch.setattr(calls, "_slot_pair", ignore_past)),
-    "strategies_agree": ("rotary", lambda patch: patch.setattr(calls, "_slot_pair", ignore_past)),
+    "cache_changes_nothing": ("rotary", lambda patch: patch.setattr(hooks, "_slot_pair", ignore_past)),
+    "generation_agrees": ("rotary", lambda patch: patch.setattr(hooks, "_slot_pair", ignore_past)),
+    "strategies_agree": ("rotary", lambda patch: patch.setattr(hooks, "_slot_pair", ignore_past)),
     "gradients_reach_all": ("learned", lambda patch: patch.setattr(matrix.Case, "swapped", refuse_gradients(matrix.Case.swapped))),
     "checkpointing_changes_nothing": ("learned", lambda patch: patch.setattr(Slot, "read", shifted_read(Slot.read))),
     "disk_keeps_it": ("learned", lambda patch: patch.setattr(matrix, "load", lambda folder: matrix.Case("gpt2", "learned").stock())),
-    "full_graph_compiles": ("rotary", lambda patch: patch.setattr(calls, "_positions", break_graph(calls._positions))),
+    "full_graph_compiles": ("rotary", lambda patch: patch.setattr(hooks, "_positions", break_graph(hooks._positions))),
 }  # fmt: skip
 
 

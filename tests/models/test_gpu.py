@@ -13,7 +13,8 @@ from transformers import DynamicCache
 from milepost import LearnedPositions
 from milepost.encodings import Geometry, build
 from milepost.errors import PastTheEnd
-from milepost.models import self_test, swap
+from milepost.models import swap
+from milepost.models.check import self_test
 from milepost.models.swapping import _swap
 
 pytestmark = [

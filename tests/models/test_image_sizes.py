@@ -8,7 +8,7 @@ import torch
 import transformers
 
 import milepost
-from milepost.models.scratch import Shape, build_scratch
+from milepost.models.building.scratch import Shape, build_scratch
 
 
 def make(encoding, side, seed=0):

@@ -18,7 +18,7 @@ from transformers import (
 import milepost
 from milepost.errors import SwapRefused
 from milepost.models import transformers_private as private
-from milepost.models.rows import ROWS
+from milepost.models.family_rows import ROWS
 
 BASES = {row.base: getattr(importlib.import_module(row.module), row.base) for row in ROWS}
 

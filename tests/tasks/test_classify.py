@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from milepost.errors import DataError, OptionError
 from milepost.models import families, swap
-from milepost.models.scratch import Shape, build_scratch
+from milepost.models.building.scratch import Shape, build_scratch
 from milepost.tasks.classify import Classify, find_first_position_id
 from milepost.tasks.task import Options, to_device
 

@@ -16,8 +16,8 @@ from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, ViTConfig
 
 from milepost.encodings import registered
 from milepost.errors import DataError, MissingExtra, OptionError, SwapRefused, UnknownName
-from milepost.models.forecaster import Forecaster
-from milepost.models.scratch import Shape, build_scratch
+from milepost.models.building.forecaster import Forecaster
+from milepost.models.building.scratch import Shape, build_scratch
 from milepost.tasks import Options, find_task
 from milepost.tasks.forecast import ETT, Forecast
 from milepost.tasks.series import read_series

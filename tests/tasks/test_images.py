@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
-from milepost.models.scratch import Shape, build_scratch
+from milepost.models.building.scratch import Shape, build_scratch
 from milepost.tasks import Options, find_task
 from milepost.tasks.images import Images, resize
 from milepost.tasks.pictures import LARGEST_SIDE, read_pictures

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from milepost.errors import OptionError
-from milepost.models.scratch import Shape, build_scratch
+from milepost.models.building.scratch import Shape, build_scratch
 from milepost.tasks.masked_lm import MaskedLM
 from milepost.tasks.task import Options, to_device
 

@@ -107,7 +107,7 @@ def _run(model: str) -> list[dict[str, str]]:
             "--run loads a folder", got=f"MODEL {model}", fix="leave out --run, or download the model"
         )
     try:
-        from milepost.models.checking import check_folder
+        from milepost.models.check.positions import check_folder
     except ModuleNotFoundError as error:
         raise MissingExtra.of("torch", str(error.name)) from error
     return [found.document() for found in check_folder(folder)]

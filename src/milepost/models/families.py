@@ -6,7 +6,7 @@ from transformers import PreTrainedModel
 
 from milepost.errors import SwapRefused, UnknownFamily
 from milepost.models.family import Family
-from milepost.models.rows import REFUSED, ROWS
+from milepost.models.family_rows import REFUSED, ROWS
 from milepost.tables import PREFIX
 
 
@@ -36,7 +36,7 @@ def find_family(model_type: str) -> tuple[Family, ...]:
         raise UnknownFamily(
             "this model family is not known here",
             got=f"model_type {model_type!r}",
-            fix=f"use one of {', '.join(known)}, or add a row to milepost.models.rows",
+            fix=f"use one of {', '.join(known)}, or add a row to milepost.models.family_rows",
         )
     return known[name]
 

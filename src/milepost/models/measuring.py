@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from milepost.encodings import Geometry, LearnedPositions
-from milepost.models.calls import STATE
 from milepost.models.families import find_bases
 from milepost.models.family import Family
-from milepost.models.record import KEY
-from milepost.models.rope import read_rotary
+from milepost.models.hooks import STATE
+from milepost.models.rotary_settings import read_rotary
 from milepost.models.slot import Slot
+from milepost.models.swapped_config import KEY
 
 
 def geometry(model: PreTrainedModel) -> Geometry:

@@ -15,13 +15,13 @@ import milepost
 from milepost.encodings import Encoding, Geometry, LearnedPositions, build, canonical, settle
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
-from milepost.models.calls import STATE, State, clear_vectors, hand_positions
+from milepost.models.check.self_test import check_versions
 from milepost.models.families import find_bases
 from milepost.models.family import Family
+from milepost.models.hooks import STATE, State, clear_vectors, hand_positions
 from milepost.models.measuring import find_table, geometries, table_rows, table_weight
-from milepost.models.record import KEY, ROPE, swapped_class
-from milepost.models.self_test import check_versions
 from milepost.models.slot import ParameterSlot, Silent, Slot
+from milepost.models.swapped_config import KEY, ROPE, swapped_class
 from milepost.models.transformers_private import (
     clear_weight_conversions,
     parameter_names,

@@ -1,7 +1,7 @@
 """Everything of transformers that its documentation does not promise and Milepost relies on, in one place.
 
 Each name says in which versions it was checked and what breaks when it changes. ``tests/models/
-test_transformers_private.py`` has a test for each, and :mod:`milepost.models.self_test` runs the ones
+test_transformers_private.py`` has a test for each, and :mod:`milepost.models.check.self_test` runs the ones
 that change answers on versions that nobody has tested.
 """
 
@@ -66,7 +66,7 @@ KNOWN_ARGUMENTS = frozenset(
         *CACHE_ARGUMENTS,
     }
 )  # fmt: skip
-"""Arguments of the forward passes of all families in ``models/rows.py``, checked in 5.23.0 and 5.24.0."""
+"""Arguments of the forward passes of all families in ``models/family_rows.py``, checked in 5.23.0 and 5.24.0."""
 
 
 # ---- caches

@@ -11,7 +11,7 @@ import transformers
 
 from milepost.errors import ModelError, OptionError, UnknownName
 from milepost.extension.source import Source, find_source
-from milepost.models.quiet import quietly
+from milepost.models.output import quietly
 from milepost.models.transformers_private import CAUSAL_LM_CLASSES, MASKED_LM_CLASSES
 from milepost.tables import parse_json, read
 from milepost.tuning.objectives import KINDS, POOLINGS, Subject

@@ -20,7 +20,7 @@ from milepost.extension.plan import read_size
 from milepost.extension.rows import extend_rows
 from milepost.extension.target import Target, choose_target
 from milepost.extension.weights import Fresh
-from milepost.models.ruled import install_rule
+from milepost.models.position_rule import install_rule
 from milepost.tables import RECORD, Checkpoint, Rule, TensorEntry, encode, recognise
 from milepost.tables.rows import build_table
 from milepost.tuning.resizing import plan_attributes, set_field

@@ -10,8 +10,8 @@ from torch import nn
 from milepost.comparison.design import Model, Trial
 from milepost.encodings import Encoding
 from milepost.encodings.table import PositionTable
-from milepost.models.own import build_own, describe_own, inner_width
-from milepost.models.scratch import Shape, build_scratch
+from milepost.models.building.scratch import Shape, build_scratch
+from milepost.models.building.user_model import build_own, describe_own, inner_width
 from milepost.tasks import Task
 
 

@@ -20,7 +20,7 @@ from milepost.encodings.base import Geometry
 from milepost.errors import ExtendRefused, PastTheEnd, SwapRefused, UnknownFamily, UnsafeFile
 from milepost.extension.target import RULED
 from milepost.models.families import families
-from milepost.models.ruled import ENCODINGS
+from milepost.models.position_rule import ENCODINGS
 from milepost.tables import read
 from milepost.tuning.reload import measure
 

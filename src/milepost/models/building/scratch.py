@@ -14,8 +14,8 @@ from transformers import BertConfig, GPT2Config, PretrainedConfig, PreTrainedMod
 
 from milepost.encodings import build, canonical
 from milepost.errors import UnknownName
-from milepost.models.forecaster import Forecaster
-from milepost.models.gpt2 import build_gpt2
+from milepost.models.building.forecaster import Forecaster
+from milepost.models.building.gpt2 import build_gpt2
 from milepost.models.measuring import geometries
 from milepost.models.swapping import install
 from milepost.spec import Spec

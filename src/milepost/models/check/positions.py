@@ -14,10 +14,10 @@ from transformers import AutoConfig, AutoModel, GenerationConfig, PretrainedConf
 
 from milepost.errors import MilepostError, UnknownFamily
 from milepost.finding import Finding, Status
-from milepost.models.checkpoint import load
+from milepost.models.check.subject import PADS_FAR, NotFinite, NotRunnable, Subject
 from milepost.models.families import families
-from milepost.models.quiet import quietly
-from milepost.models.subject import PADS_FAR, NotFinite, NotRunnable, Subject
+from milepost.models.loading import load
+from milepost.models.output import quietly
 
 _SAME = "the same outputs as alone"
 _REPORT = "look at the error; docs/contributing/compatibility.md lists the tested versions of transformers"

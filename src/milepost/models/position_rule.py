@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from transformers import PreTrainedModel
 
-from milepost.models.record import KEY
+from milepost.models.swapped_config import KEY
 from milepost.models.swapping import swap
 from milepost.tables import Rule
 

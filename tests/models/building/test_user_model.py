@@ -11,8 +11,8 @@ import transformers
 from torch import nn
 
 from milepost.errors import MilepostError, OptionError, SwapRefused, UnknownFamily, UnsafeFile
-from milepost.models.own import build_own, describe_own, inner_width
-from milepost.models.scratch import Shape
+from milepost.models.building.scratch import Shape
+from milepost.models.building.user_model import build_own, describe_own, inner_width
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,

@@ -18,8 +18,8 @@ from milepost.encodings import build, settle
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
 from milepost.models.families import find_bases, find_family
 from milepost.models.measuring import geometries, table_rows
-from milepost.models.record import KEY, ROPE
-from milepost.models.ruled import install_rule
+from milepost.models.position_rule import install_rule
+from milepost.models.swapped_config import KEY, ROPE
 from milepost.models.swapping import POSITIONS, install
 from milepost.models.transformers_private import (
     make_model,

@@ -26,7 +26,7 @@ from transformers import (
 import milepost
 from milepost.encodings import FireBias
 from milepost.errors import UnknownFamily
-from milepost.models.checking import check_folder, check_positions
+from milepost.models.check.positions import check_folder, check_positions
 
 WIDE = {
     "vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
@@ -382,7 +382,7 @@ def test_a_missing_pooler_is_no_missing_weight(make_bert, tmp_path):
 
 @pytest.mark.parametrize("code", CODES)
 def test_each_check_has_its_page(make_gpt2, code):
-    page = (Path(__file__).parents[2] / "docs" / "doctor" / f"{code}.md").read_text("utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "doctor" / f"{code}.md").read_text("utf-8")
     assert page.startswith(f"# {code}: {findings(make_gpt2())[code].title}\n")
 
 
@@ -396,7 +396,7 @@ def test_gpt2_config_without_special_ids_is_checked_too():
 
 def test_a_check_that_applies_and_cannot_run_is_an_issue(make_gpt2, monkeypatch):
     """A transformers that calls its cache by a name that nobody has seen must not look like a pass."""
-    monkeypatch.setattr("milepost.models.subject.cache_argument", lambda names: None)
+    monkeypatch.setattr("milepost.models.check.subject.cache_argument", lambda names: None)
     found = findings(make_gpt2())["MP345"]
     assert found.status == "issue"
     assert "did not run" in found.got and "no cache argument that is known" in found.got

@@ -15,10 +15,10 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from milepost.encodings import canonical
 from milepost.errors import OptionError, SwapRefused, UnsafeFile
+from milepost.models.building.forecaster import Forecaster
+from milepost.models.building.scratch import Shape, put_encoding
 from milepost.models.families import find_family
-from milepost.models.forecaster import Forecaster
-from milepost.models.quiet import quietly
-from milepost.models.scratch import Shape, put_encoding
+from milepost.models.output import quietly
 from milepost.models.swapping import swap
 from milepost.spec import Spec
 

@@ -7,7 +7,8 @@ import torch
 
 import milepost
 from milepost.errors import UntestedVersion
-from milepost.models import calls, load, self_test
+from milepost.models import hooks, load
+from milepost.models.check import self_test
 from milepost.models.swapping import _swap
 from milepost.models.transformers_private import transformers_version
 
@@ -39,7 +40,7 @@ def test_it_passes_under_the_installed_versions_whatever_the_caller_has_set():
 
 def broken_cache(monkeypatch):
     """What 5.24 did to a hook that knew one name."""
-    monkeypatch.setattr(calls, "find_cache", lambda arguments: None)
+    monkeypatch.setattr(hooks, "find_cache", lambda arguments: None)
 
 
 def broken_name(monkeypatch):
@@ -47,24 +48,24 @@ def broken_name(monkeypatch):
 
 
 def broken_mask(monkeypatch):
-    monkeypatch.setattr(calls.Call, "mask", property(lambda call: None))
+    monkeypatch.setattr(hooks.Call, "mask", property(lambda call: None))
 
 
 def ignored_positions(monkeypatch):
-    positions = calls._positions
+    positions = hooks._positions
 
     def broken(state, call):
         call.arguments.pop("position_ids", None)
         return positions(state, call)
 
-    monkeypatch.setattr(calls, "_positions", broken)
+    monkeypatch.setattr(hooks, "_positions", broken)
 
 
 def no_such_call(monkeypatch):
     def broken(*args):
         raise TypeError("unexpected argument")
 
-    monkeypatch.setattr(calls, "_read", broken)
+    monkeypatch.setattr(hooks, "_read", broken)
 
 
 @pytest.mark.parametrize(
