@@ -9,7 +9,7 @@ READY := .venv/.ready
 TESTS ?=
 # the part of the tests that another version of a library can break, for CI at both ends of the range
 COMPATIBILITY := tests/models tests/encodings/test_front.py tests/extension/test_models.py \
-  tests/tuning/test_extension.py tests/comparison/test_sweep.py tests/corpus/test_tokenizers.py tests/test_layers.py
+  tests/api/test_extend.py tests/comparison/test_sweep.py tests/corpus/test_tokenizers.py tests/test_layers.py
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n 2 --basetemp=build/pytest
 
 .PHONY: demo test test-latest test-lowest compatibility slow fuzz matrix lock format lint types check clean

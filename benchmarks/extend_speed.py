@@ -22,7 +22,7 @@ from milepost.storage.processes import run_python
 
 EXTEND = """
 import resource, sys, time
-from milepost.extension.applying import apply_plan
+from milepost.extension.apply import apply_plan
 from milepost.extension.plan import plan_extension
 start = time.perf_counter()
 apply_plan(plan_extension(sys.argv[1], to=2048, out=sys.argv[2]), verify=sys.argv[3])

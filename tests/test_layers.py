@@ -81,6 +81,73 @@ def test_an_arrow_that_points_up_or_sideways_is_found(tmp_path: Path, line: str)
     assert len(upward_arrows(tmp_path)) == 1
 
 
+def arrows(source: Path) -> dict[str, set[str]]:
+    """Which modules each module imports, anywhere in it; a package is its ``__init__``."""
+    files = {name_of(file.relative_to(source)): file for file in source.rglob("*.py")}
+    found = {}
+    for name, file in files.items():
+        targets = set()
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets |= {one if one in files else str(node.module) for one in inner}
+        found[name] = targets & files.keys() - {
+            name,
+            "milepost",
+        }  # the root holds the version, and names that are lazy
+    return found | {"milepost": set()}
+
+
+def name_of(file: Path) -> str:
+    return ".".join(["milepost", *file.with_suffix("").parts]).removesuffix(".__init__")
+
+
+def cycles(source: Path) -> list[list[str]]:
+    """Groups of modules that import each other, in whatever way around."""
+    graph = arrows(source)
+    reached = {name: reach(graph, name) for name in graph}
+    circular = {name for name in graph if name in reached[name]}
+    groups = {tuple(sorted(one for one in reached[name] if name in reached[one])) for name in circular}
+    return sorted(map(list, groups))
+
+
+def reach(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = graph[waiting.pop()] - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def test_no_modules_import_each_other() -> None:
+    assert cycles(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("import milepost.tasks.b", "def late():\n    from milepost.tasks.a import x"),
+        ("from milepost.tasks import b", "from milepost.tasks.a import x"),
+        ("from milepost.tasks.b import x", "from milepost.tasks import x"),
+    ],
+    ids=["late", "module", "package"],
+)
+def test_a_cycle_is_found(tmp_path: Path, one: str, other: str) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").write_text("from milepost.tasks.a import x")
+    (tmp_path / "tasks" / "a.py").write_text(one)
+    (tmp_path / "tasks" / "b.py").write_text(other)
+    assert cycles(tmp_path) == [["milepost.tasks", "milepost.tasks.a", "milepost.tasks.b"]] or cycles(
+        tmp_path
+    ) == [["milepost.tasks.a", "milepost.tasks.b"]]
+    (tmp_path / "tasks" / "b.py").write_text("")
+    assert cycles(tmp_path) == []
+
+
 def loaded(statement: str) -> set[str]:
     script = f"import sys\n{statement}\nprint(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

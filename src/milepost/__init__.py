@@ -10,13 +10,13 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "LearnedPositions": "milepost.encodings",
     "MilepostError": "milepost.errors",
-    "apply_patch": "milepost.tuning.patch",
+    "apply_patch": "milepost.api.patch",
     "check_positions": "milepost.models.check.positions",
     "choose": "milepost.tuning.choosing",
     "compare": "milepost.comparison",
     "cost": "milepost.diagnostics.cost",
     "doctor": "milepost.diagnostics.doctor",
-    "extend": "milepost.tuning.extension",
+    "extend": "milepost.api.extend",
     "inspect": "milepost.diagnostics.inspect.inspection",
     "load": "milepost.models",
     "report": "milepost.reporting",
@@ -27,6 +27,8 @@ _PUBLIC = {
 __all__ = sorted(["__version__", *_PUBLIC])
 
 if TYPE_CHECKING:
+    from milepost.api.extend import extend as extend
+    from milepost.api.patch import apply_patch as apply_patch
     from milepost.comparison import compare as compare
     from milepost.diagnostics.cost import cost as cost
     from milepost.diagnostics.doctor import doctor as doctor
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from milepost.models.check.positions import check_positions as check_positions
     from milepost.reporting import report as report
     from milepost.tuning.choosing import choose as choose
-    from milepost.tuning.extension import extend as extend
-    from milepost.tuning.patch import apply_patch as apply_patch
     from milepost.tuning.tune import tune as tune
 
 

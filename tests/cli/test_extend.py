@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from milepost.api import extend as verb
 from milepost.cli import main
 from milepost.reporting import read_schema
-from milepost.tuning import extension as verb
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_bad_input_is_one_error_and_nothing_is_written(
 def test_a_new_finding_of_the_doctor_is_exit_one_and_the_folder_stays(
     gpt2: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from milepost.tuning import proofs
+    from milepost.extension import model_proofs as proofs
 
     seen = iter([{("MP301", "config.json"): "another number"}, {}])  # the new folder is looked at first
     monkeypatch.setattr(proofs, "_issues", lambda model: next(seen))

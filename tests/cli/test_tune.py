@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from milepost.api import patch as patching
 from milepost.cli import main
 from milepost.errors import PatchRefused
-from milepost.tuning import patch as patching
 from milepost.tuning import tune as tuning
 
 GAIN = {

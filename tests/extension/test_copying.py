@@ -125,7 +125,7 @@ def sharing(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.large
 def test_blocks_of_what_is_kept_are_shared(sharing: Path) -> None:
-    from milepost.extension.applying import apply_plan
+    from milepost.extension.apply import apply_plan
     from milepost.extension.plan import plan_extension
 
     width, half = 768, (100 << 20) // (4 * 768)

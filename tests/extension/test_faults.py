@@ -18,7 +18,7 @@ from milepost.storage.staging import sweep
 
 SCRIPT = """
 import sys
-from milepost.extension.applying import apply_plan
+from milepost.extension.apply import apply_plan
 from milepost.extension.plan import plan_extension
 from milepost.errors import MilepostError
 plan = plan_extension(sys.argv[1], to=64, out=sys.argv[2])

@@ -18,10 +18,10 @@ import transformers
 sys.path.insert(0, str(Path(__file__).parent))  # the models are a module beside the tests
 from tiny_models import IMAGES, TEXT, write
 
+from milepost.api.extend import extend
+from milepost.extension.reload_worker import measure
 from milepost.extension.target import RULED
 from milepost.tables import read
-from milepost.tuning.extension import extend
-from milepost.tuning.reload import measure
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ import milepost
 from milepost.encodings import build
 from milepost.encodings.base import Geometry
 from milepost.errors import ExtendRefused, PastTheEnd, SwapRefused, UnknownFamily, UnsafeFile
+from milepost.extension.reload_worker import measure
 from milepost.extension.target import RULED
 from milepost.models.families import families
 from milepost.models.position_rule import ENCODINGS
 from milepost.tables import read
-from milepost.tuning.reload import measure
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "extension"))  # the models are a module beside those tests
 from tiny_models import settings

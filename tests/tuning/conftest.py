@@ -11,7 +11,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from milepost.tuning.extension import extend
+from milepost.api.extend import extend
 
 WORDS = [f"w{index}" for index in range(20)]
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]

@@ -239,16 +239,16 @@ def test_documents_that_the_model_reads_already_are_too_few(periodic: Path, tmp_
 @pytest.fixture
 def applied(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The methods that are applied and measured, in their order."""
-    from milepost.tuning import extension
+    from milepost.extension import in_memory
 
     names: list[str] = []
-    extend = extension.extend
+    extend = in_memory.extend_in_memory
 
     def count(model: Any, **options: Any) -> Any:
         names.append(str(options["method"].spec))
         return extend(model, **options)
 
-    monkeypatch.setattr(extension, "extend", count)
+    monkeypatch.setattr(in_memory, "extend_in_memory", count)
     return names
 
 

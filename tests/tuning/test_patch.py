@@ -17,10 +17,11 @@ import transformers
 from safetensors.numpy import load_file, save_file
 
 import milepost
+from milepost.api.patch import apply_patch
 from milepost.errors import DataError, FolderError, OptionError, PatchRefused
 from milepost.reporting import read_schema
 from milepost.tables import read
-from milepost.tuning.patch import TUNING, Patch, apply_patch
+from milepost.tuning.patch import TUNING, Patch
 from milepost.tuning.recovery import Recipe
 from milepost.tuning.tune import tune
 

@@ -78,7 +78,7 @@ def command(model: str, choose: str | None, as_json: bool, quiet: bool, **option
     if choose is None:
         _refuse_measuring(measuring)
         compute_alone()
-        from milepost.tuning.extension import extend
+        from milepost.api.extend import extend
 
         result = extend(model, **options)
         _show(result, "extend", as_json=as_json, quiet=quiet)
@@ -119,8 +119,8 @@ def _choose(
             got=f"--method {options['method']} and --choose",
             fix="name methods to choose from: --candidates SPECS",
         )
+    from milepost.api.extend import extend
     from milepost.cli.progress import StageProgress
-    from milepost.tuning.extension import extend
 
     dry_run = options.pop("dry_run")
     # what stands in the way of the folder is said before the minutes of measuring

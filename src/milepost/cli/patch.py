@@ -25,7 +25,7 @@ def command(model: str, patch: str, as_json: bool, quiet: bool, **options: Any) 
 
     The patch says which model it is for, by the hashes of its rows and weights; any other is refused.
     """
-    from milepost.tuning.patch import apply_patch
+    from milepost.api.patch import apply_patch
 
     result = apply_patch(model, patch, **options)
     if as_json:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from milepost.errors import ExtendRefused
-from milepost.extension.method import Grid, Method
-from milepost.extension.rows import extend_rows
+from milepost.extension.methods.base import Grid, Method
+from milepost.extension.methods.extend_rows import extend_rows
 from milepost.extension.weights import Fresh
 from milepost.tables import COUNTS, Checkpoint, Family, PositionTable, TensorEntry, decode, encode
 

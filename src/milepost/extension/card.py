@@ -7,9 +7,9 @@ import re
 
 from milepost import __version__
 from milepost.extension.documents import shown_size
+from milepost.extension.methods.sinusoid import Sinusoid
 from milepost.extension.plan import Plan
 from milepost.extension.proofs import Check
-from milepost.extension.sinusoid import Sinusoid
 
 _FRONT = re.compile(r"\A---\r?\n(.*?)^---\r?$", re.DOTALL | re.MULTILINE)
 

@@ -16,7 +16,8 @@ from milepost.extension.fields import (
     dig,
     path_of,
 )
-from milepost.extension.method import Grid, Method, build_method, check_target, default_method
+from milepost.extension.methods.base import Grid, Method, build_method, check_target, default_method
+from milepost.extension.methods.sinusoid import Sinusoid
 from milepost.extension.pixels import Size, image_value, pixels, times
 from milepost.extension.refusals import (
     INSTEAD,
@@ -26,7 +27,6 @@ from milepost.extension.refusals import (
     refuse_half_windows,
     refuse_tiles,
 )
-from milepost.extension.sinusoid import Sinusoid
 from milepost.tables import PREFIX, Checkpoint, Match, PositionTable, read_rule, recognise, segment_of
 
 RULED: frozenset[str] = frozenset(

@@ -14,7 +14,7 @@ import numpy as np
 
 from milepost import __version__
 from milepost.errors import DataError, MilepostError, MissingExtra, ModelError, OptionError
-from milepost.extension import Method, build_method
+from milepost.extension.methods import Method, build_method
 from milepost.extension.plan import read_size
 from milepost.spec import parse_specs
 from milepost.storage.files import expand
@@ -287,8 +287,8 @@ def _measure(
     reading: Reading, method: Method, to: int, tensor: str | None, cache: Cache
 ) -> tuple[dict[str, Any], Outcome | None]:
     """One candidate: what it is, and what its reading gave where it could be applied."""
+    from milepost.extension.in_memory import extend_in_memory
     from milepost.tuning.cache import Measured
-    from milepost.tuning.extension import extend
 
     facts: dict[str, Any] = {
         "method": str(method.spec), "keeps_old_rows": method.keeps_old_rows, "guarantee": method.guarantee,
@@ -297,7 +297,7 @@ def _measure(
         begin = time.monotonic()
         try:
             extended = _copy(reading.subject.model)
-            extend(extended, to=to, method=method, tensor=tensor)
+            extend_in_memory(extended, to=to, method=method, tensor=tensor)
             outcome = reading.measure(extended)
         except MilepostError as error:
             why = f"{error.problem} ({error.got})"

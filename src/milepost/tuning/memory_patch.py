@@ -9,7 +9,7 @@ import torch
 
 from milepost import __version__
 from milepost.extension.documents import RECORD
-from milepost.tuning.memory import extend_in_memory, read_memory
+from milepost.extension.in_memory import extend_in_memory, read_memory
 from milepost.tuning.patch import SCHEMA_VERSION, Patch, refused, require_rows
 
 if TYPE_CHECKING:

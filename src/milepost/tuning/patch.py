@@ -14,20 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from milepost import __version__
-from milepost.errors import DataError, NoTable, OptionError, PatchRefused
-from milepost.extension.plan import refuse_place
+from milepost.errors import DataError, NoTable, PatchRefused
 from milepost.extension.proofs import Check
-from milepost.extension.source import Source, find_source
+from milepost.extension.source import Source
 from milepost.extension.weights import digest
-from milepost.storage.files import durable, expand
-from milepost.storage.staging import scratch
+from milepost.storage.files import durable
 from milepost.tables import Checkpoint, Folder, PositionTable, encode, parse_json, read
-from milepost.tuning.extension import extend
 from milepost.tuning.saving import save_model
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from transformers import PreTrainedModel
 
 SCHEMA_VERSION: Final = 1
 _FORMAT: Final = "milepost table patch 1"
@@ -161,67 +157,7 @@ def hash_tensors(checkpoint: Checkpoint, path: Path, key: str) -> dict[str, tupl
     return found
 
 
-def apply_patch(
-    model: str | os.PathLike[str] | PreTrainedModel,
-    patch: str | os.PathLike[str],
-    *,
-    out: str | os.PathLike[str] | None = None,
-) -> dict[str, Any]:
-    """Put trained rows on the model that they were trained for, or on the shorter one that it was extended from.
-
-    Guarantee: the base model is only read, and it is the right one: its rows before the patch and all its other
-    floating-point tensors have the hashes that the patch states. The output is that of ``milepost tune --save model``,
-    tensor for tensor, and appears whole or not at all.
-
-    Args:
-        model: a folder, or a text model of transformers in memory, which is changed in place. In memory, where classes add and
-            drop heads, the rows of the table are checked, and those tensors that it has.
-        patch: the file.
-        out: the folder to be made; ``NAME-LENGTH`` in the current one without it. Not for models in memory.
-
-    Returns:
-        The document of ``schemas/patch.json``.
-
-    Raises:
-        PatchRefused: MP125, a patch for another model; nothing is written, and the model is as it was.
-        DataError: MP110, no patch. FolderError: MP107, an output that cannot be made.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     apply_patch(folder, f"{folder}/config.json")
-    Traceback (most recent call last):
-    milepost.errors.DataError: [MP110] this is no table patch
-      got: '...config.json'
-      fix: milepost tune --save patch makes one
-    """
-    held = Patch.read(patch)
-    if not isinstance(model, str | os.PathLike):
-        from milepost.tuning.memory_patch import patch_in_memory
-
-        if out is not None:
-            raise OptionError("a model in memory is changed in place", got="out", fix="leave it out")
-        return patch_in_memory(model, held)
-    source = find_source(model, None)
-    output = expand(out) if out is not None else Path(f"{source.title.rpartition('/')[2]}-{held.length}")
-    refuse_place(output, source)
-    table = _require_base(held, read(source.folder), source.folder)
-    if table.usable_length < held.length:
-        with scratch(output) as beside:
-            longer = beside / source.root.name
-            extend(
-                source.root, to=held.length, method=held.method, out=longer, tensor=held.key, verify="none"
-            )
-            checks = _put(find_source(longer, None), held, output)
-    else:
-        checks = _put(source, held, output)
-    return {
-        "schema_version": SCHEMA_VERSION, "source": os.fspath(model), "patch": os.fspath(patch), "output": os.fspath(output),
-        "key": held.key, "from_length": table.usable_length, "to_length": held.length, "first_position": held.begin,
-        "milepost_version": __version__, "checks": [check.document() for check in checks],
-    }  # fmt: skip
-
-
-def _put(source: Source, patch: Patch, out: Path) -> list[Check]:
+def put_rows(source: Source, patch: Patch, out: Path) -> list[Check]:
     """Write a model whose table is as long as the patch says, with the patch's rows."""
     table = read(source.folder).table(patch.key)
     begin = table.first_row + patch.begin
@@ -230,8 +166,12 @@ def _put(source: Source, patch: Patch, out: Path) -> list[Check]:
     return save_model(source, patch.key, rows, begin=begin, record=patch.record, section=section, out=out)
 
 
-def _require_base(patch: Patch, checkpoint: Checkpoint, folder: Path) -> PositionTable:
-    """The table of the model, if it is the one that the patch is for."""
+def require_base(patch: Patch, checkpoint: Checkpoint, folder: Path) -> PositionTable:
+    """The table of the model, if it is the one that the patch is for.
+
+    Raises:
+        PatchRefused: MP125.
+    """
     table = next((one for one in checkpoint.tables if one.key == patch.key), None)
     if table is None:
         raise refused(f"no table {patch.key!a} in the model")

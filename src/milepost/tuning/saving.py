@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from milepost.errors import DataError, ProofFailed
-from milepost.extension.applying import write_member, write_new
+from milepost.extension.apply import write_member, write_new
 from milepost.extension.documents import RECORD
 from milepost.extension.plan import refuse_place, require_unchanged
 from milepost.extension.proofs import Check, prove_kept

@@ -14,7 +14,7 @@ import torch
 
 from milepost import __version__
 from milepost.errors import FolderError, OptionError
-from milepost.extension import build_method
+from milepost.extension.methods import build_method
 from milepost.extension.plan import refuse_place
 from milepost.storage.files import durable, expand
 from milepost.tables import decode, encode, parse_json

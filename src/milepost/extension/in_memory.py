@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from milepost import __version__
 from milepost.errors import ExtendRefused
-from milepost.extension.applying import SCHEMA_VERSION
+from milepost.extension.apply import SCHEMA_VERSION
+from milepost.extension.attributes import plan_attributes, set_field
 from milepost.extension.buffers import Growth, plan_buffers, refuse_quantised
 from milepost.extension.documents import plan_record, shown_size
-from milepost.extension.method import Method
+from milepost.extension.methods.base import Method
+from milepost.extension.methods.extend_rows import extend_rows
 from milepost.extension.plan import read_size
-from milepost.extension.rows import extend_rows
 from milepost.extension.target import Target, choose_target
 from milepost.extension.weights import Fresh
 from milepost.models.position_rule import install_rule
 from milepost.tables import RECORD, Checkpoint, Rule, TensorEntry, encode, recognise
 from milepost.tables.rows import build_table
-from milepost.tuning.resizing import plan_attributes, set_field
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

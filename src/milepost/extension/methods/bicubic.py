@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from milepost.errors import OptionError
-from milepost.extension.method import Grid, Method, check_finite, register_method, wrong_kind
+from milepost.extension.methods.base import Grid, Method, check_finite, register_method, wrong_kind
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.errors import DataError, OptionError, TableTooShort, UnsafeFile
-from milepost.extension import build_method, extend_rows, registered_methods
+from milepost.extension.methods import build_method, extend_rows, registered_methods
 from milepost.tables import PositionTable, decode, encode
 
 TORCH = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

@@ -69,7 +69,7 @@ def prove_model(plan: Plan, folder: Path) -> list[Check]:
         "same_outputs": plan.target.method.keeps_old_rows and not _reads_one_length(plan),
     }
     done = run_python(
-        ["-W", "ignore", "-m", "milepost.tuning.reload"],
+        ["-W", "ignore", "-m", "milepost.extension.reload_worker"],
         text=json.dumps(task),
         variables={"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
     )

@@ -14,12 +14,12 @@ import pytest
 from safetensors.numpy import save_file
 
 import milepost
+from milepost.api.extend import extend
 from milepost.errors import MissingExtra, ProofFailed
-from milepost.extension.applying import apply_plan
+from milepost.extension import model_proofs as proofs
+from milepost.extension.apply import apply_plan
 from milepost.extension.plan import plan_extension
 from milepost.tables import HubModel, read
-from milepost.tuning import proofs
-from milepost.tuning.extension import extend
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from milepost.extension import build_method
-from milepost.extension.sinusoid_fit import _power
+from milepost.extension.methods import build_method
+from milepost.extension.methods.sinusoid_fit import _power
 
 
 def table(n: int, dim: int = 5, seed: int = 0) -> np.ndarray:

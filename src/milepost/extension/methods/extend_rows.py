@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from milepost.errors import DataError, OptionError
-from milepost.extension.method import Grid, Method
+from milepost.extension.methods.base import Grid, Method
 from milepost.tables import PositionTable, decode, encode
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def extend_rows(
         DataError: MP110, values that are not finite, or that the stored format cannot hold.
         UnsafeFile: MP130, a table stored in a byte a value.
 
-    >>> from milepost.extension import build_method
+    >>> from milepost.extension.methods import build_method
     >>> table = PositionTable("p", np.array([[9.0], [0.0], [2.0]]), "F64", first_row=1, usable_length=2)
     >>> extend_rows(table, 3, build_method("linear"))[:, 0].tolist()
     [9.0, 0.0, 1.0, 2.0]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 import numpy as np
 
 from milepost.errors import DataError
-from milepost.extension.method import TextMethod
+from milepost.extension.methods.base import TextMethod
 
 if TYPE_CHECKING:
     from jaxtyping import Float

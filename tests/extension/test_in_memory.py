@@ -12,9 +12,9 @@ import torch
 import transformers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from milepost.api.extend import extend
 from milepost.errors import ExtendRefused, MilepostError, OptionError
-from milepost.tuning.extension import extend
-from milepost.tuning.reload import _inputs, _outputs
+from milepost.extension.reload_worker import _inputs, _outputs
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "extension"))  # the models are a module beside those tests
 from tiny_models import IMAGES, TEXT, settings, write

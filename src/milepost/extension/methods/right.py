@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from milepost.extension.method import TextMethod, register_method
-from milepost.extension.normal import draw_rows
+from milepost.extension.methods.base import TextMethod, register_method
+from milepost.extension.methods.normal import draw_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -17,13 +17,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from milepost.api.extend import extend
 from milepost.errors import DataError, ExtendRefused, OptionError
-from milepost.extension.sinusoid import Sinusoid
+from milepost.extension.methods.sinusoid import Sinusoid
+from milepost.extension.reload_worker import measure
 from milepost.tables import read
-from milepost.tuning.extension import extend
-from milepost.tuning.reload import measure
 
-sys.path.insert(0, str(Path(__file__).parent))  # the models are a module beside the tests
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the models are a module beside the tests
 from tiny_models import LENGTH, settings
 
 TO = 50

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from milepost.errors import OptionError
-from milepost.extension.linear import blend
-from milepost.extension.method import TextMethod, register_method
+from milepost.extension.methods.base import TextMethod, register_method
+from milepost.extension.methods.linear import blend
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from milepost.errors import OptionError
-from milepost.extension.applying import VERIFY, Proof, apply_plan, describe_plan
-from milepost.extension.method import Method
+from milepost.extension.apply import VERIFY, Proof, apply_plan, describe_plan
+from milepost.extension.methods.base import Method
+from milepost.extension.model_proofs import prove_by_doctor, prove_model
 from milepost.extension.plan import plan_extension
-from milepost.tuning.proofs import prove_by_doctor, prove_model
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -82,7 +82,7 @@ def extend(
             raise OptionError(
                 "this is no model", got=type(model).__name__, fix="give a folder, a Hub id or a model"
             )
-        from milepost.tuning.memory import extend_in_memory
+        from milepost.extension.in_memory import extend_in_memory
 
         return extend_in_memory(model, to=to, method=method, tensor=tensor)
     if verify not in VERIFY:

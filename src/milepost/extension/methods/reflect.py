@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from milepost.extension.method import TextMethod, register_method
+from milepost.extension.methods.base import TextMethod, register_method
 
 if TYPE_CHECKING:
     from jaxtyping import Float

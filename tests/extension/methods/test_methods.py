@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.errors import DataError, MilepostError, OptionError, SpecError, TableTooShort, UnknownName
-from milepost.extension import Method, build_method, default_method, registered_methods
-from milepost.extension.method import register_method
+from milepost.extension.methods import Method, build_method, default_method, registered_methods
+from milepost.extension.methods.base import register_method
 from milepost.spec import parse_spec
 
-PAGE = Path(__file__).parents[2] / "docs" / "extension.md"
+PAGE = Path(__file__).parents[3] / "docs" / "extension.md"
 TEXT = [name for name, cls in registered_methods().items() if cls.kind == "text"]
 GROWING = [name for name in TEXT if not registered_methods()[name].shrinks]
 STORED = [name for name in GROWING if not registered_methods()[name].position_rule]

@@ -23,7 +23,7 @@ from milepost.errors import (
     UnknownFamily,
     UnsafeFile,
 )
-from milepost.extension.applying import apply_plan, describe_plan
+from milepost.extension.apply import apply_plan, describe_plan
 from milepost.extension.plan import Plan, plan_extension
 from milepost.extension.proofs import Check
 from milepost.storage import disk
@@ -625,7 +625,7 @@ def test_a_byte_that_is_written_wrong_is_seen(
 ) -> None:
     """A disk that loses a byte is played by a step between writing and proving."""
     (bert / "vocab.txt").write_text("a\nb\n")
-    from milepost.extension import applying
+    from milepost.extension import apply as applying
 
     prove = applying.prove_old_rows
 

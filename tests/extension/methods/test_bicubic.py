@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.errors import DataError, OptionError
-from milepost.extension import build_method
+from milepost.extension.methods import build_method
 
 BICUBIC = build_method("bicubic")
 
