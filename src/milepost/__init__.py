@@ -12,7 +12,7 @@ _PUBLIC = {
     "MilepostError": "milepost.errors",
     "apply_patch": "milepost.api.patch",
     "check_positions": "milepost.models.check.positions",
-    "choose": "milepost.tuning.choosing",
+    "choose": "milepost.tuning.selection.choose",
     "compare": "milepost.comparison",
     "cost": "milepost.diagnostics.cost",
     "doctor": "milepost.diagnostics.doctor",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from milepost.models import swap as swap
     from milepost.models.check.positions import check_positions as check_positions
     from milepost.reporting import report as report
-    from milepost.tuning.choosing import choose as choose
+    from milepost.tuning.selection.choose import choose as choose
     from milepost.tuning.tune import tune as tune
 
 

@@ -22,7 +22,7 @@ from milepost.errors import DataError, FolderError, OptionError, PatchRefused
 from milepost.reporting import read_schema
 from milepost.tables import read
 from milepost.tuning.patch import TUNING, Patch
-from milepost.tuning.recovery import Recipe
+from milepost.tuning.training.training import Recipe
 from milepost.tuning.tune import tune
 
 OLD, NEW = 16, 48

@@ -21,15 +21,15 @@ from torch import nn
 from milepost.errors import DataError, FolderError, MilepostError, OptionError, TrialFailed
 from milepost.reporting import read_schema
 from milepost.tables import read
-from milepost.tuning import gains, recovery
-from milepost.tuning.gains import measure_gains
-from milepost.tuning.job import Aim
 from milepost.tuning.loading import load_subject
-from milepost.tuning.recovery import Recipe
-from milepost.tuning.rows import SplitTable, find_parameter
-from milepost.tuning.state import Progress, State
+from milepost.tuning.training import gains, training
+from milepost.tuning.training.checkpoint import Progress, State
+from milepost.tuning.training.gains import measure_gains
+from milepost.tuning.training.plan import Aim
+from milepost.tuning.training.split_table import SplitTable, find_parameter
+from milepost.tuning.training.training import Recipe
+from milepost.tuning.training.windows import Span, make_batch, run_windows
 from milepost.tuning.tune import tune
-from milepost.tuning.windows import Span, make_batch, run_windows
 
 OLD, NEW = 16, 48
 QUICK = Recipe(steps=24, every=8, lr=0.03, batch=8, weight_decay=0.1)
@@ -159,7 +159,7 @@ def test_training_stops_early_and_says_that_it_did_not_help(
     pair: Pair, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([1.0, 2.0, 1.5, 1.2, 1.1])
-    monkeypatch.setattr(recovery, "_measure", lambda *_: next(losses))
+    monkeypatch.setattr(training, "_measure", lambda *_: next(losses))
     recipe = Recipe(steps=40, every=2, patience=2)
     result = tune(pair("causal-lm")[1], str(texts), recipe=recipe, out=tmp_path / "run")
     assert result["training"]["ended"] == "early"
@@ -248,7 +248,7 @@ def test_half_precision_tables_stay_so(
 
 _KILLED = """
 import os, sys
-from milepost.tuning.recovery import Recipe
+from milepost.tuning.training.training import Recipe
 from milepost.tuning.tune import tune
 
 def end_at(last):
@@ -369,7 +369,7 @@ def test_a_recipe_out_of_its_range_is_refused(change: dict[str, Any]) -> None:
 def test_a_loss_that_is_no_number_ends_the_run(
     pair: Pair, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recovery, "window_losses", lambda *_: torch.full((3,), float("nan")))
+    monkeypatch.setattr(training, "window_losses", lambda *_: torch.full((3,), float("nan")))
     with pytest.raises(TrialFailed, match="no number"):
         tune(pair("causal-lm")[1], str(texts), out=tmp_path / "run")
 

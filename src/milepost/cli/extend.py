@@ -111,7 +111,7 @@ def _choose(
 ) -> dict[str, Any]:
     """Measure, then extend by the method that is recommended, unless nothing shall be written or nothing is."""
     from milepost.errors import OptionError
-    from milepost.tuning.choosing import choose
+    from milepost.tuning.selection.choose import choose
 
     if options["method"] is not None:
         raise OptionError(

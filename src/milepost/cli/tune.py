@@ -72,8 +72,8 @@ def command(model: str, data: str, as_json: bool, quiet: bool, **options: Any) -
     continues a run that was interrupted.
     """
     from milepost.reporting import print_tune
-    from milepost.tuning.job import Aim
-    from milepost.tuning.recovery import Recipe
+    from milepost.tuning.training.plan import Aim
+    from milepost.tuning.training.training import Recipe
     from milepost.tuning.tune import tune
 
     options["header"] = not options.pop("no_header")

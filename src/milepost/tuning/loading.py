@@ -14,7 +14,7 @@ from milepost.extension.source import Source, find_source
 from milepost.models.output import quietly
 from milepost.models.transformers_private import CAUSAL_LM_CLASSES, MASKED_LM_CLASSES
 from milepost.tables import parse_json, read
-from milepost.tuning.objectives import KINDS, POOLINGS, Subject
+from milepost.tuning.subject import KINDS, POOLINGS, Subject
 
 _T = TypeVar("_T")
 _CLASSES: Mapping[str, str] = {

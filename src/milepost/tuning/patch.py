@@ -20,7 +20,7 @@ from milepost.extension.source import Source
 from milepost.extension.weights import digest
 from milepost.storage.files import durable
 from milepost.tables import Checkpoint, Folder, PositionTable, encode, parse_json, read
-from milepost.tuning.saving import save_model
+from milepost.tuning.write_model import save_model
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -18,12 +18,12 @@ from milepost.extension.methods import build_method
 from milepost.extension.plan import refuse_place
 from milepost.storage.files import durable, expand
 from milepost.tables import decode, encode, parse_json
-from milepost.tuning.gains import Gauge, measure_gains
-from milepost.tuning.job import Aim, Job, plan_job
 from milepost.tuning.patch import Patch, describe_tuning, make_patch
-from milepost.tuning.recovery import Recipe, Recovered, recover
-from milepost.tuning.rows import find_parameter
-from milepost.tuning.saving import save_model
+from milepost.tuning.training.gains import Gauge, measure_gains
+from milepost.tuning.training.plan import Aim, Job, plan_job
+from milepost.tuning.training.split_table import find_parameter
+from milepost.tuning.training.training import Recipe, Recovered, recover
+from milepost.tuning.write_model import save_model
 
 SCHEMA_VERSION: Final = 1
 SAVE: Final = ("model", "patch")

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milepost.tuning.readings import PASSAGES, LossReading, PassageReading, Text, passage_tokens, windows
+from milepost.tuning.selection.evaluation import (
+    PASSAGES,
+    LossReading,
+    PassageReading,
+    Text,
+    passage_tokens,
+    windows,
+)
 
 LENGTH = 32
 DIM = 50

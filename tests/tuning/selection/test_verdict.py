@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milepost.tuning.readings import LossReading, Metric, Outcome, PassageReading
-from milepost.tuning.ruling import compare_outcomes, recommend
+from milepost.tuning.selection.evaluation import LossReading, Metric, Outcome, PassageReading
+from milepost.tuning.selection.verdict import compare_outcomes, recommend
 
 DOCUMENTS = 20
 

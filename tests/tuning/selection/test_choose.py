@@ -28,12 +28,12 @@ from milepost.errors import (
     UnknownName,
 )
 from milepost.reporting import read_schema
-from milepost.tuning.choosing import CANDIDATES, choose
+from milepost.tuning.selection.choose import CANDIDATES, choose
 
 sys.path.insert(
-    0, str(Path(__file__).parent)
+    0, str(Path(__file__).parents[1])
 )  # models and tokenizers are written by the tests beside this one
-from test_objectives import write_tokenizer
+from test_subject import write_tokenizer
 
 LENGTH, TO = 16, 48
 FEW = "tile,hierarchical(alpha=0.1),linear,mean"
@@ -317,7 +317,7 @@ def test_a_cache_that_is_a_file_is_refused_before_anything_is_measured(
 
 
 def test_without_torch_the_extra_is_named(periodic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from milepost.tuning import choosing
+    from milepost.tuning.selection import choose as choosing
 
     monkeypatch.setattr(choosing, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"milepost\[torch\]"):

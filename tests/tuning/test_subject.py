@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from milepost.errors import DataError, MilepostError, ModelError, NoTable, UnknownName
 from milepost.tuning.loading import load_subject
-from milepost.tuning.objectives import choose_masks
+from milepost.tuning.subject import choose_masks
 
 WORDS = [f"w{index}" for index in range(60)]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from milepost.tuning.objectives import Subject, choose_masks
+from milepost.tuning.subject import Subject, choose_masks
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64

@@ -16,7 +16,7 @@ from milepost.statistics import (
     measure_detectable,
     measure_difference,
 )
-from milepost.tuning.readings import Metric, Outcome, Reading
+from milepost.tuning.selection.evaluation import Metric, Outcome, Reading
 
 _ROUNDING: Final = 1e-6
 """Differences below it are those of float32 arithmetic: the same rows in another order of sums."""

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from milepost.tables import read
-from milepost.tuning.gains import Gauge, rows_in
 from milepost.tuning.loading import load_subject
-from milepost.tuning.rows import find_parameter
-from milepost.tuning.windows import Span
+from milepost.tuning.training.gains import Gauge, rows_in
+from milepost.tuning.training.split_table import find_parameter
+from milepost.tuning.training.windows import Span
 
 OLD, NEW = 16, 48
 TOKENS = np.random.default_rng(0).integers(5, 25, 44)

@@ -12,7 +12,7 @@ import numpy as np
 from milepost import __version__
 from milepost.errors import FolderError
 from milepost.storage.files import durable, unwritable
-from milepost.tuning.readings import Outcome, Reading
+from milepost.tuning.selection.evaluation import Outcome, Reading
 
 
 class Measured(NamedTuple):
@@ -46,7 +46,7 @@ class Cache:
         import torch
         import transformers
 
-        from milepost.tuning.state import digest
+        from milepost.tuning.training.checkpoint import digest
 
         subject = reading.subject
         facts = {

@@ -20,10 +20,10 @@ from milepost.extension.source import Source, find_source
 from milepost.tables import Checkpoint, PositionTable, read
 from milepost.tasks import TextSource, read_text
 from milepost.tuning.loading import load_subject
-from milepost.tuning.objectives import Subject
 from milepost.tuning.patch import hash_tensors
-from milepost.tuning.recovery import Recipe
-from milepost.tuning.windows import Span
+from milepost.tuning.subject import Subject
+from milepost.tuning.training.training import Recipe
+from milepost.tuning.training.windows import Span
 
 ROWS: Final = ("new", "all")
 _PARTS: Final = {"report": (0.2, 3, 24), "stop": (0.1, 1, 16)}

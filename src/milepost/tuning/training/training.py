@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from milepost.errors import OptionError, TrialFailed
-from milepost.tuning.objectives import Subject
-from milepost.tuning.rows import SplitTable, find_parameter
-from milepost.tuning.state import Progress, State
-from milepost.tuning.windows import Batch, Span, draw_batch, window_losses
+from milepost.tuning.subject import Subject
+from milepost.tuning.training.checkpoint import Progress, State
+from milepost.tuning.training.split_table import SplitTable, find_parameter
+from milepost.tuning.training.windows import Batch, Span, draw_batch, window_losses
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int64

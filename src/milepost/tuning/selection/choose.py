@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from milepost.tasks import TextSource
-    from milepost.tuning.cache import Cache
-    from milepost.tuning.objectives import Subject
-    from milepost.tuning.readings import Metric, Outcome, Reading, Text
+    from milepost.tuning.selection.cache import Cache
+    from milepost.tuning.selection.evaluation import Metric, Outcome, Reading, Text
+    from milepost.tuning.subject import Subject
 
 SCHEMA_VERSION: Final = 1
 FEWEST_DOCUMENTS: Final = 3
@@ -117,9 +117,9 @@ def choose(
     methods, length = _build(candidates), _read_length(to)
     _refuse_numbers(documents, seed)
     from milepost.tasks import read_text
-    from milepost.tuning.cache import Cache, make_folder
     from milepost.tuning.loading import load_subject
-    from milepost.tuning.readings import LossReading, PassageReading
+    from milepost.tuning.selection.cache import Cache, make_folder
+    from milepost.tuning.selection.evaluation import LossReading, PassageReading
 
     say = on_progress or (lambda what, done, total: None)
     source = read_text(data, text_column, header=header)
@@ -169,7 +169,7 @@ def _rule(
     command: str,
 ) -> dict[str, Any]:
     """The parts of the document that hold outcomes against each other."""
-    from milepost.tuning.ruling import compare_outcomes, recommend
+    from milepost.tuning.selection.verdict import compare_outcomes, recommend
 
     outcomes = {row["method"]: outcome for row, outcome in measured if outcome is not None}
     found = compare_outcomes(reading, baseline, outcomes)
@@ -252,7 +252,7 @@ def _draw(
     Raises:
         DataError: MP110, when there are too few. OptionError: MP105, a length that lets nothing be measured.
     """
-    from milepost.tuning.readings import Text, passage_tokens
+    from milepost.tuning.selection.evaluation import Text, passage_tokens
 
     if to <= subject.length:
         raise OptionError(
@@ -288,7 +288,7 @@ def _measure(
 ) -> tuple[dict[str, Any], Outcome | None]:
     """One candidate: what it is, and what its reading gave where it could be applied."""
     from milepost.extension.in_memory import extend_in_memory
-    from milepost.tuning.cache import Measured
+    from milepost.tuning.selection.cache import Measured
 
     facts: dict[str, Any] = {
         "method": str(method.spec), "keeps_old_rows": method.keeps_old_rows, "guarantee": method.guarantee,

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from milepost.statistics import apply_holm, measure_difference
-from milepost.tuning.objectives import Subject, choose_masks
-from milepost.tuning.rows import SplitTable
-from milepost.tuning.windows import Batch, Span, distances, make_batch, run_windows
+from milepost.tuning.subject import Subject, choose_masks
+from milepost.tuning.training.split_table import SplitTable
+from milepost.tuning.training.windows import Batch, Span, distances, make_batch, run_windows
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from milepost.tuning.objectives import Subject, choose_masks
-from milepost.tuning.rows import SplitTable
+from milepost.tuning.subject import Subject, choose_masks
+from milepost.tuning.training.split_table import SplitTable
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64

@@ -1,0 +1,1 @@
+"""Which method of extension suits a model and its documents: measured, compared, recommended."""
