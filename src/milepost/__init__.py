@@ -19,7 +19,7 @@ _PUBLIC = {
     "extend": "milepost.api.extend",
     "inspect": "milepost.diagnostics.inspect.inspection",
     "load": "milepost.models",
-    "report": "milepost.reporting",
+    "report": "milepost.api.report",
     "swap": "milepost.models",
     "tune": "milepost.tuning.tune",
 }
@@ -29,6 +29,7 @@ __all__ = sorted(["__version__", *_PUBLIC])
 if TYPE_CHECKING:
     from milepost.api.extend import extend as extend
     from milepost.api.patch import apply_patch as apply_patch
+    from milepost.api.report import report as report
     from milepost.comparison import compare as compare
     from milepost.diagnostics.cost import cost as cost
     from milepost.diagnostics.doctor import doctor as doctor
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from milepost.models import load as load
     from milepost.models import swap as swap
     from milepost.models.check.positions import check_positions as check_positions
-    from milepost.reporting import report as report
     from milepost.tuning.selection.choose import choose as choose
     from milepost.tuning.tune import tune as tune
 

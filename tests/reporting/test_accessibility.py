@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from conftest import make_classified, make_result
 
-from milepost.reporting import render_compare_html, render_report_html, report
+from milepost.api.report import report
+from milepost.reporting import render_compare_html, render_report_html
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SCHEMES = {"light": 1, "dark": 0}

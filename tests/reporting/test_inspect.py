@@ -16,7 +16,7 @@ from rich.console import Console
 from milepost.diagnostics.inspect.inspection import inspect
 from milepost.errors import MissingExtra, NoTable
 from milepost.reporting import print_inspect, render_inspect_html, render_inspect_png
-from milepost.reporting.pixels import bars, half_blocks, shade
+from milepost.reporting.figures.pixels import bars, half_blocks, shade
 
 NAMES = ["sound", "cut", "tiny", "zero", "nan", "changed", "rotary"]
 

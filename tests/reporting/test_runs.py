@@ -11,13 +11,13 @@ from pages import HOSTILE, Page, faults
 from rich.console import Console
 
 import milepost
+from milepost.api.report import report
 from milepost.errors import FolderError, OptionError
 from milepost.reporting import (
     print_report,
     read_schema,
     render_compare_html,
     render_report_html,
-    report,
     write_csv,
 )
 

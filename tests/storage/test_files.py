@@ -91,7 +91,7 @@ VERBS: dict[str, tuple[list[str], str]] = {
         "milepost.diagnostics.inspect.inspection.inspect",
     ),
     "doctor": (["doctor", ".", "--html"], "milepost.diagnostics.doctor.doctor"),
-    "report": (["report", "run", "--html"], "milepost.reporting.report"),
+    "report": (["report", "run", "--html"], "milepost.api.report.report"),
     "compare": (["compare", "--html"], "milepost.comparison.compare"),
 }
 
@@ -157,8 +157,8 @@ NO_USER = "~no-such-user-here/x"
 
 def _calls() -> dict[str, Callable[[], object]]:
     import milepost
+    from milepost.api.report import report
     from milepost.comparison import compare
-    from milepost.reporting import report
     from milepost.tuning.tune import tune
 
     return {

@@ -28,8 +28,9 @@ def command(
 
     RUNS are run folders of compare. Nothing is trained.
     """
+    from milepost.api.report import report
     from milepost.cli.output import plan_outputs, write
-    from milepost.reporting import check_log, print_report, render_report_html, report, write_csv, write_logs
+    from milepost.reporting import check_log, print_report, render_report_html, write_csv, write_logs
     from milepost.storage.files import expand
 
     if log:

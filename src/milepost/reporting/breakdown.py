@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from milepost.reporting.compare_summary import CompareSummary
-from milepost.reporting.summary import mean
+from milepost.reporting.words import mean
 
 _TO = " → "
 Row = tuple[str, list[float | None]]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from milepost.reporting.summary import clean, mean
+from milepost.reporting.words import clean, mean
 
 # verdict -> mark, mark where only ASCII can be shown, word, meaning
 VERDICTS: Mapping[str, tuple[str, str, str, str]] = {

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from milepost.reporting.console import plural
-from milepost.reporting.summary import clean
+from milepost.reporting.text.console import plural
+from milepost.reporting.words import clean
 
 Finding = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""``milepost.report``: finished comparisons read from their run folders, side by side and against each other."""
+"""Results of finished comparisons: read from their run folders and checked, and put side by side."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from milepost.comparison.run_folder.records import read_json
-from milepost.errors import FolderError, OptionError
+from milepost.errors import FolderError
 from milepost.reporting.compare_summary import CompareSummary
-from milepost.reporting.contrast import contrast_runs
-from milepost.reporting.curves import read_figures
 from milepost.reporting.schemas import read_schema
-from milepost.reporting.summary import clean
 from milepost.reporting.validation import find_faults
-from milepost.storage.files import expand
+from milepost.reporting.words import clean
 
 SCHEMA_VERSION = 1
 _AGAIN = "run the same compare again; its finished trials are kept"
@@ -27,46 +24,6 @@ _MEASURED_ON = (
     "vocabulary",
     "horizon",
 )  # facts of the data without which numbers differ
-
-
-def report(folders: str | Path | Sequence[str | Path]) -> dict[str, Any]:
-    """Read one or several run folders of ``compare``, put them side by side, and compare two with each other.
-
-    Nothing is trained and nothing is written. Runs of one task that were measured on the same data share a table;
-    others have tables of their own. Two runs whose designs differ in one thing at most are compared encoding by
-    encoding, paired by seed, with the statistics of ``compare``; otherwise the document says what differs.
-
-    Args:
-        folders: run folders, each with the ``result.json`` that ``compare`` left.
-
-    Returns:
-        A JSON document as ``schemas/report.json`` says: ``runs`` with their whole results, ``tables``, ``pair``
-        (None but for two runs), and ``figures``: the numbers behind every figure, in long format.
-
-    Raises:
-        FolderError: MP107, a folder has no result, or one that was changed. OptionError: MP105, no folder, or the
-            same one twice.
-    """
-    paths = [expand(folders)] if isinstance(folders, (str, Path)) else [expand(folder) for folder in folders]
-    if not paths:
-        raise OptionError("there is no run to report on", got="no folder", fix="name a run folder of compare")
-    places = [path.resolve() for path in paths]
-    if len(set(places)) < len(places):
-        twice = next(str(path) for path, place in zip(paths, places, strict=True) if places.count(place) > 1)
-        raise OptionError("a run folder is named twice", got=twice, fix="name each folder once")
-    results = [_read_result(path) for path in paths]
-    runs = [{"name": name, "result": result} for name, result in zip(_name(places), results, strict=True)]
-    alike: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        alike.setdefault(_measure(run), []).append(run)
-    tables = [_build_table(same) for same in alike.values()]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "runs": runs,
-        "tables": tables,
-        "pair": contrast_runs(*runs, together=len(tables) == 1) if len(runs) == 2 else None,
-        "figures": read_figures(runs),
-    }
 
 
 def merge(runs: Sequence[Mapping[str, Any]]) -> CompareSummary:
@@ -90,7 +47,7 @@ def merge(runs: Sequence[Mapping[str, Any]]) -> CompareSummary:
     )
 
 
-def _build_table(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def build_table(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The deciding metric of all encodings of runs that were measured alike."""
     found, spec = merge(runs), runs[0]["result"]["spec"]
     return {
@@ -115,7 +72,7 @@ def _build_table(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _measure(run: Mapping[str, Any]) -> str:
+def describe_measure(run: Mapping[str, Any]) -> str:
     """What two runs must share for their numbers to mean the same."""
     spec = run["result"]["spec"]
     facts = {name: spec["data"].get(name) for name in _MEASURED_ON}
@@ -123,7 +80,7 @@ def _measure(run: Mapping[str, Any]) -> str:
     return json.dumps([spec["task"], spec["evaluate"], metrics, facts])
 
 
-def _name(places: Sequence[Path]) -> list[str]:
+def name_runs(places: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths, of two parts or more where one does not tell them apart."""
     for parts in range(1, max(len(place.parts) for place in places) + 1):
         names = ["/".join(place.parts[-parts:]) for place in places]
@@ -132,7 +89,12 @@ def _name(places: Sequence[Path]) -> list[str]:
     return [str(clean(name)) for name in names]
 
 
-def _read_result(folder: Path) -> dict[str, Any]:
+def read_result(folder: Path) -> dict[str, Any]:
+    """The result in a run folder, if it is what ``compare`` left.
+
+    Raises:
+        FolderError: MP107, no result, or one that was changed.
+    """
     path = folder / "result.json"
     if not path.exists():
         raise FolderError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from milepost.reporting import figures
-from milepost.reporting.compare_page import render_compare_html
 from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_mean
-from milepost.reporting.page import render_page
+from milepost.reporting.figures import compare as figures
+from milepost.reporting.html.compare import render_compare_html
+from milepost.reporting.html.page import render_page
 from milepost.reporting.runs import merge
-from milepost.reporting.summary import clean
+from milepost.reporting.words import clean
 
 
 def render_report_html(document: Mapping[str, Any]) -> str:

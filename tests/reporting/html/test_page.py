@@ -186,7 +186,7 @@ def test_rendering_does_not_depend_on_the_process_or_a_users_settings(html, tmp_
         "assert before == settings() and before['font.size'] == 30\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    conftest = Path(__file__).with_name("conftest.py")
+    conftest = Path(__file__).parents[1] / "conftest.py"
     done = subprocess.run(
         [sys.executable, "-c", program, str(conftest)],
         cwd=tmp_path,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.console import make_table, say, styled
+from milepost.reporting.figures.pixels import ASCII_SHADES, SHADES, bars, half_blocks, shade
 from milepost.reporting.findings import (
     STATUSES,
     Finding,
@@ -18,8 +18,8 @@ from milepost.reporting.findings import (
     table_line,
     with_status,
 )
-from milepost.reporting.pixels import ASCII_SHADES, SHADES, bars, half_blocks, shade
-from milepost.reporting.summary import clean, number
+from milepost.reporting.text.console import make_table, say, styled
+from milepost.reporting.words import clean, number
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_mean
-from milepost.reporting.console import NAME_WIDTH, make_table, plural, say, styled
-from milepost.reporting.summary import capitalised, count, number, signed_count, size
+from milepost.reporting.text.console import NAME_WIDTH, make_table, plural, say, styled
+from milepost.reporting.words import capitalised, count, number, signed_count, size
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from milepost.reporting.console import make_table, say, styled, to_ascii
-from milepost.reporting.extend_terminal import print_extend
-from milepost.reporting.summary import clean, number
+from milepost.reporting.text.console import make_table, say, styled, to_ascii
+from milepost.reporting.text.extend import print_extend
+from milepost.reporting.words import clean, number
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.console import make_table, say, styled
-from milepost.reporting.summary import clean, count, size
+from milepost.reporting.text.console import make_table, say, styled
+from milepost.reporting.words import clean, count, size
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from milepost.errors import NoTable
-from milepost.reporting.console import to_ascii
-from milepost.reporting.figures import Drawing, cosine_square
-from milepost.reporting.summary import clean, number
-from milepost.reporting.svg import ACCENT, MUTED, new_figure, own_settings, to_svg
+from milepost.reporting.figures.compare import Drawing, cosine_square
+from milepost.reporting.figures.svg import ACCENT, MUTED, new_figure, own_settings, to_svg
+from milepost.reporting.text.console import to_ascii
+from milepost.reporting.words import clean, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

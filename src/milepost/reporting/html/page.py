@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from milepost.reporting import findings, inspect_figures, summary
-from milepost.reporting.pixels import shrink
+from milepost.reporting import findings, words
+from milepost.reporting.figures import inspect as inspect_figures
+from milepost.reporting.figures.pixels import shrink
 
 _MOST_CELLS = 32
 
@@ -30,7 +31,7 @@ def render_inspect_html(result: Mapping[str, Any]) -> str:
     Raises:
         MissingExtra: MP106, when matplotlib, which draws the figures, is not installed.
     """
-    document = summary.clean(result)
+    document = words.clean(result)
     pairs = document["comparison"]["tables"] if document["comparison"] else []
     # a page stays small, however many tables it shows
     side, most = (64, 512) if len(document["tables"]) <= 2 else (24, 64)
@@ -94,7 +95,7 @@ def render_doctor_html(result: Mapping[str, Any]) -> str:
     Returns:
         The page, to be written as UTF-8.
     """
-    document = summary.clean(result)
+    document = words.clean(result)
     return render_page(
         "doctor.html.j2",
         document=document,
@@ -113,21 +114,21 @@ def render_page(template: str, **context: Any) -> str:
     from markupsafe import Markup, escape
 
     environment = Environment(
-        loader=PackageLoader("milepost.reporting"),
+        loader=PackageLoader("milepost.reporting.html"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=summary.number,
-        signed=summary.signed,
-        percent=summary.percent,
-        count=summary.count,
-        signed_count=summary.signed_count,
-        capitalised=summary.capitalised,
-        p_value=summary.p_value,
-        size=summary.size,
+        number=words.number,
+        signed=words.signed,
+        percent=words.percent,
+        count=words.count,
+        signed_count=words.signed_count,
+        capitalised=words.capitalised,
+        p_value=words.p_value,
+        size=words.size,
         inline=_inline,
         breakable=lambda name: Markup(escape(name).replace(",", Markup(",<wbr>"))),
     )

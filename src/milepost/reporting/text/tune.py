@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.console import make_table, say, styled
-from milepost.reporting.summary import clean
+from milepost.reporting.text.console import make_table, say, styled
+from milepost.reporting.words import clean
 
 if TYPE_CHECKING:
     from rich.console import Console

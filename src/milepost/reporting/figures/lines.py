@@ -8,8 +8,16 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.summary import number
-from milepost.reporting.svg import MUTED, PAPER, new_figure, own_settings, series_colour, stand_in, to_svg
+from milepost.reporting.figures.svg import (
+    MUTED,
+    PAPER,
+    new_figure,
+    own_settings,
+    series_colour,
+    stand_in,
+    to_svg,
+)
+from milepost.reporting.words import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.console import say
 from milepost.reporting.findings import STATUSES
-from milepost.reporting.summary import clean
+from milepost.reporting.text.console import say
+from milepost.reporting.words import clean
 
 if TYPE_CHECKING:
     from rich.console import Console

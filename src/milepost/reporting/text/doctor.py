@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.console import make_table, plural, say, styled
 from milepost.reporting.findings import describe_model, doctor_headline
-from milepost.reporting.inspect_terminal import print_findings
-from milepost.reporting.summary import clean, count
+from milepost.reporting.text.console import make_table, plural, say, styled
+from milepost.reporting.text.inspect import print_findings
+from milepost.reporting.words import clean, count
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from milepost.reporting.console import make_table, plural, say, styled
-from milepost.reporting.summary import clean, size
+from milepost.reporting.text.console import make_table, plural, say, styled
+from milepost.reporting.words import clean, size
 
 if TYPE_CHECKING:
     from rich.console import Console

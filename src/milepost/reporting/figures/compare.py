@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from milepost.reporting.compare_summary import CompareSummary, name_mean, name_metric
-from milepost.reporting.lines import Chart, Drawing, Line, draw_lines, drawable
-from milepost.reporting.summary import capitalised, number
-from milepost.reporting.svg import ACCENT, MUTED, SERIES, new_figure, own_settings, to_svg
+from milepost.reporting.figures.lines import Chart, Drawing, Line, draw_lines, drawable
+from milepost.reporting.figures.svg import ACCENT, MUTED, SERIES, new_figure, own_settings, to_svg
+from milepost.reporting.words import capitalised, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,8 +3,9 @@ from itertools import pairwise
 
 import pytest
 
-from milepost.reporting import figures, lines
 from milepost.reporting.compare_summary import CompareSummary
+from milepost.reporting.figures import compare as figures
+from milepost.reporting.figures import lines
 
 
 def test_bins_keep_the_mean_of_a_curve_and_never_mix_trained_with_untrained():

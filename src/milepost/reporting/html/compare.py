@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from milepost.reporting import figures
 from milepost.reporting.breakdown import read_breakdowns, read_confusions
 from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_mean, name_metric
-from milepost.reporting.page import reduce_matrix, render_page
-from milepost.reporting.summary import count, mean, percent
+from milepost.reporting.figures import compare as figures
+from milepost.reporting.html.page import reduce_matrix, render_page
+from milepost.reporting.words import count, mean, percent
 
 
 def render_compare_html(result: Mapping[str, Any]) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from milepost.reporting.compare_summary import VERDICTS, CompareSummary, name_mean
-from milepost.reporting.console import NAME_WIDTH, make_table, say, styled
-from milepost.reporting.report_page import describe_runs
+from milepost.reporting.html.report import describe_runs
 from milepost.reporting.runs import merge
-from milepost.reporting.summary import capitalised, clean, number, p_value, signed
-from milepost.reporting.terminal import print_compare
+from milepost.reporting.text.compare import print_compare
+from milepost.reporting.text.console import NAME_WIDTH, make_table, say, styled
+from milepost.reporting.words import capitalised, clean, number, p_value, signed
 
 if TYPE_CHECKING:
     from rich.console import Console

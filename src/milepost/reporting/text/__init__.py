@@ -1,0 +1,1 @@
+"""Documents on a terminal, one file for each verb."""
