@@ -12,7 +12,7 @@ _PUBLIC = {
     "MilepostError": "milepost.errors",
     "apply_patch": "milepost.api.patch",
     "check_positions": "milepost.models.check.positions",
-    "choose": "milepost.tuning.selection.choose",
+    "choose": "milepost.api.choose",
     "compare": "milepost.comparison",
     "cost": "milepost.diagnostics.cost",
     "doctor": "milepost.diagnostics.doctor",
@@ -27,6 +27,7 @@ _PUBLIC = {
 __all__ = sorted(["__version__", *_PUBLIC])
 
 if TYPE_CHECKING:
+    from milepost.api.choose import choose as choose
     from milepost.api.extend import extend as extend
     from milepost.api.patch import apply_patch as apply_patch
     from milepost.api.report import report as report
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from milepost.models import load as load
     from milepost.models import swap as swap
     from milepost.models.check.positions import check_positions as check_positions
-    from milepost.tuning.selection.choose import choose as choose
     from milepost.tuning.tune import tune as tune
 
 

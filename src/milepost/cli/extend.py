@@ -110,8 +110,8 @@ def _choose(
     model: str, data: str, measuring: dict[str, Any], options: dict[str, Any], *, quiet: bool
 ) -> dict[str, Any]:
     """Measure, then extend by the method that is recommended, unless nothing shall be written or nothing is."""
+    from milepost.api.choose import choose
     from milepost.errors import OptionError
-    from milepost.tuning.selection.choose import choose
 
     if options["method"] is not None:
         raise OptionError(

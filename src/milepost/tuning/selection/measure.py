@@ -1,4 +1,4 @@
-"""Which method of extension suits a model and its documents: each is measured, none is trained, nothing is written."""
+"""Methods of extension measured on documents: none is trained, nothing is written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,94 +48,65 @@ CANDIDATES: Final = (
 """All methods for text but those that are a start for training, and ``recur``, which reads the rows that ``tile`` copies."""
 
 
-def choose(
+@dataclass(frozen=True)
+class Selection:
+    """What is measured, as `milepost.choose` takes it."""
+
+    to: int | str
+    candidates: Sequence[str] | str | None
+    documents: int
+    text_column: str | None
+    header: bool
+    objective: str | None
+    seed: int
+    device: str
+    revision: str | None
+    tensor: str | None
+    cache: str | os.PathLike[str] | None
+
+
+def measure_methods(
     model: str | os.PathLike[str],
     data: str,
-    *,
-    to: int | str,
-    candidates: Sequence[str] | str | None = None,
-    documents: int = 50,
-    text_column: str | None = None,
-    header: bool = True,
-    objective: str | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    revision: str | None = None,
-    tensor: str | None = None,
-    cache: str | os.PathLike[str] | None = None,
+    wanted: Selection,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure methods of extension on documents, without training, and recommend one or none.
-
-    Every candidate is applied to the model in memory and asked the same of the same documents: of language models the loss by
-    position, of embedding models which document a passage finds. They are held against the model as it is.
-
-    Guarantee: nothing is written but in ``cache``, no code of the folder is run. The same arguments give the same numbers on the same machine.
-    A method is recommended only where it is shown to be better by paired 95 % intervals over documents, corrected for the
-    number of candidates, and not shown to be worse on inputs within the old length.
-
-    Args:
-        model: a folder or a Hub id of a text model.
-        data: what ``milepost.tasks.read_text`` reads. Documents that the model can read already are left out.
-        to: usable positions wanted. Longer documents are cut there.
-        candidates: spec strings of methods, in a list or comma separated; without it those of ``CANDIDATES``.
-        documents: how many are measured at most; drawn by ``seed``.
-        text_column: name of the texts' column, or its index from 0.
-        header: whether the first row of a table names its columns.
-        objective: ``masked-lm``, ``causal-lm`` or ``embedding``; found in the folder without it.
-        seed: of documents, masks and passages.
-        device: a torch device.
-        revision: of a Hub id.
-        tensor: the key of the table, where several could be meant.
-        cache: a folder, made where it is missing, in which the numbers of each candidate are kept: the same call again, after
-            an interruption or with further candidates, measures the model as it is and what is not there.
-        on_progress: told what is done, and how many of how many readings are over (of 0, before they are counted).
+    """Measure every candidate on documents, and compare all with the model as it is; the work of `milepost.choose`.
 
     Returns:
-        The document of ``schemas/choose.json``: ``candidates`` with their metrics, ``recommendation`` and more.
+        The document of ``schemas/choose.json``.
 
     Raises:
-        DataError: MP110, fewer than three documents that are longer than the model. OptionError: MP105.
-        FolderError: MP107, a cache that cannot be written. MissingExtra: MP106. ModelError: MP124, a model that cannot be measured. UnknownName: MP104. SpecError: MP103.
-        MilepostError: what ``milepost.tables.read`` raises.
-
-    >>> import tempfile
-    >>> from tokenizers import Tokenizer, models, pre_tokenizers
-    >>> from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-    >>> words = Tokenizer(models.WordLevel({"?": 0, "the": 1, "of": 2}, unk_token="?"))
-    >>> words.pre_tokenizer = pre_tokenizers.Whitespace()
-    >>> config = GPT2Config(vocab_size=3, n_positions=16, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     GPT2LMHeadModel(config).save_pretrained(folder)
-    ...     _ = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?").save_pretrained(folder)
-    ...     result = choose(folder, "builtin:python-docs", to=32, candidates="tile,linear", documents=3)
-    >>> [(row["method"], row["metrics"]["short"]["verdict"]) for row in result["candidates"]][0]
-    ('tile', 'same')
+        MilepostError: as `milepost.choose`.
     """
     for module in ("torch", "transformers"):
         if find_spec(module) is None:
             raise MissingExtra.of("torch", module)
-    methods, length = _build(candidates), _read_length(to)
-    _refuse_numbers(documents, seed)
+    methods, length = _build(wanted.candidates), _read_length(wanted.to)
+    _refuse_numbers(wanted.documents, wanted.seed)
     from milepost.tasks import read_text
     from milepost.tuning.loading import load_subject
     from milepost.tuning.selection.cache import Cache, make_folder
     from milepost.tuning.selection.evaluation import LossReading, PassageReading
 
     say = on_progress or (lambda what, done, total: None)
-    source = read_text(data, text_column, header=header)
+    source = read_text(data, wanted.text_column, header=wanted.header)
     say("loading the model", 0, 0)
-    subject = load_subject(model, objective=objective, revision=revision, tensor=tensor, device=device)
+    revision, tensor = wanted.revision, wanted.tensor
+    subject = load_subject(
+        model, objective=wanted.objective, revision=revision, tensor=tensor, device=wanted.device
+    )
     say("counting tokens", 0, 0)
-    texts, longer = _draw(subject, source.documents, length, documents, seed)
+    texts, longer = _draw(subject, source.documents, length, wanted.documents, wanted.seed)
+    cache = None if wanted.cache is None else expand(wanted.cache)
     if cache is not None:
-        make_folder(expand(cache))  # before the minutes of measuring
+        make_folder(cache)  # before the minutes of measuring
     progress = _Progress(say, len(texts), len(methods) + 1)
     progress.begin("the model as it is")
     ask = PassageReading if subject.kind == "embedding" else LossReading
-    reading = ask(subject, texts, seed=seed, tick=progress.tick)
+    reading = ask(subject, texts, seed=wanted.seed, tick=progress.tick)
     baseline = reading.baseline()
-    kept = Cache(None if cache is None else expand(cache), reading, baseline, to=length, tensor=tensor)
+    kept = Cache(cache, reading, baseline, to=length, tensor=tensor)
     measured = []
     for method in methods:
         progress.begin(str(method.spec))
@@ -146,7 +118,7 @@ def choose(
         "pooling": subject.pooling,
         "from_length": subject.length,
         "to_length": length,
-        "seed": seed,
+        "seed": wanted.seed,
         "milepost_version": __version__,
         "data": _describe_data(source, texts, longer),
         "metrics": [_describe_metric(metric, reading) for metric in reading.metrics],

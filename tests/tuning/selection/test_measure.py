@@ -17,6 +17,7 @@ import pytest
 import torch
 import transformers
 
+from milepost.api.choose import choose
 from milepost.cli import main
 from milepost.errors import (
     DataError,
@@ -28,7 +29,7 @@ from milepost.errors import (
     UnknownName,
 )
 from milepost.reporting import read_schema
-from milepost.tuning.selection.choose import CANDIDATES, choose
+from milepost.tuning.selection.measure import CANDIDATES
 
 sys.path.insert(
     0, str(Path(__file__).parents[1])
@@ -317,9 +318,9 @@ def test_a_cache_that_is_a_file_is_refused_before_anything_is_measured(
 
 
 def test_without_torch_the_extra_is_named(periodic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from milepost.tuning.selection import choose as choosing
+    from milepost.tuning.selection import measure
 
-    monkeypatch.setattr(choosing, "find_spec", lambda name: None)
+    monkeypatch.setattr(measure, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"milepost\[torch\]"):
         run(periodic)
 
