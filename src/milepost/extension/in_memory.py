@@ -23,7 +23,7 @@ from milepost.extension.target import Target, choose_target
 from milepost.extension.weights import Fresh
 from milepost.models.position_rule import install_rule
 from milepost.tables import RECORD, Checkpoint, Rule, TensorEntry, encode, recognise
-from milepost.tables.rows import build_table
+from milepost.tables.build import build_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -5,15 +5,15 @@ huggingface_hub for models on the Hub.
 """
 
 from milepost.storage.folder import Folder, parse_json
+from milepost.tables.build import COUNTS, COUNTS_FILE
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
 from milepost.tables.families import FAMILIES, family_of
-from milepost.tables.forms import Family, Part, TableForm
+from milepost.tables.family import Family, Part, TableForm
 from milepost.tables.header import MAX_HEADER_BYTES, Header, parse_header, read_header
 from milepost.tables.hub import HubModel, is_hub_id
 from milepost.tables.numbers import decode, encode
 from milepost.tables.reading import INDEX, read
 from milepost.tables.recognition import Match, recognise
-from milepost.tables.rows import COUNTS, COUNTS_FILE
 from milepost.tables.rule import PREFIX, RECORD, Rule, read_rule
 from milepost.tables.siblings import COPY_FOLDERS, find_transformer, is_copy, read_modules
 from milepost.tables.windows import segment_of, step_of, windows_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from milepost.errors import NoTable
-from milepost.tables.forms import Family, TableForm
+from milepost.tables.family import Family, TableForm
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from milepost.tables.forms import Family, Part, TableForm
+from milepost.tables.family import Family, Part, TableForm
 
 _BERT_KEY = "embeddings.position_embeddings.weight"
 _CLIP_KEY = "embeddings.position_embedding.weight"

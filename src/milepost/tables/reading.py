@@ -13,14 +13,7 @@ import numpy as np
 from milepost.errors import DataError, NoTable, OptionError, UnknownFamily, UnsafeFile
 from milepost.storage.files import expand
 from milepost.storage.folder import Folder, check_name
-from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
-from milepost.tables.forms import Family
-from milepost.tables.header import LONGEST_HEADER_BYTES, MAX_HEADER_BYTES, read_header
-from milepost.tables.hub import HubModel, is_hub_id
-from milepost.tables.numbers import decode
-from milepost.tables.pickled import SUFFIXES, read_pickled
-from milepost.tables.recognition import Match, recognise, unknown
-from milepost.tables.rows import (
+from milepost.tables.build import (
     COUNTS_FILE,
     build_table,
     check_size,
@@ -29,6 +22,13 @@ from milepost.tables.rows import (
     parse_npy,
     read_counts,
 )
+from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
+from milepost.tables.family import Family
+from milepost.tables.header import LONGEST_HEADER_BYTES, MAX_HEADER_BYTES, read_header
+from milepost.tables.hub import HubModel, is_hub_id
+from milepost.tables.numbers import decode
+from milepost.tables.pickled import SUFFIXES, read_pickled
+from milepost.tables.recognition import Match, recognise, unknown
 
 INDEX: Final = "model.safetensors.index.json"
 _WEIGHTS: Final = ("model.safetensors", INDEX, "open_clip_model.safetensors")

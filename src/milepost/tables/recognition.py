@@ -12,7 +12,7 @@ from typing import Any
 from milepost.errors import DataError, SpecError, UnknownFamily
 from milepost.spec import parse_spec
 from milepost.tables.families import FAMILIES, family_of
-from milepost.tables.forms import Family, Offset, Part, TableForm
+from milepost.tables.family import Family, Offset, Part, TableForm
 from milepost.tables.rule import PREFIX, RECORD, read_rule
 
 _BESIDE_THE_SEQUENCE = frozenset({"layout", "time", "entity"})
