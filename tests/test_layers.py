@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from milepost.cli import VERBS
 
-SOURCE = Path(__file__).parents[1] / "src" / "milepost"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "milepost"
 FLOORS = [
     {"errors", "spec", "finding", "storage"},
     {"corpus", "encodings", "tables", "statistics"},
@@ -55,6 +57,25 @@ def upward_arrows(source: Path) -> list[str]:
             if relative or not points_down:
                 wrong.append(f"{file.relative_to(source)} imports {name}")
     return wrong
+
+
+def floors_on_page(text: str) -> list[set[str]]:
+    """The packages in the table of CONTRIBUTING.md, from the ground floor up."""
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", text, re.MULTILINE)
+    assert [int(floor) for floor, _ in rows] == list(range(len(rows)))[::-1]
+    return [set(re.findall(r"`(\w+)`", packages)) for _, packages in rows][::-1]
+
+
+def test_the_table_for_contributors_is_that_of_the_code() -> None:
+    present = {path.stem for path in SOURCE.iterdir()}
+    page = floors_on_page((ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    assert page == [packages & present for packages in FLOORS]
+
+
+def test_every_make_target_for_contributors_exists() -> None:
+    named = set(re.findall(r"\bmake ([a-z][a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text("utf-8")))
+    assert {"test", "matrix", "check"} <= named
+    assert named <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 
 def test_imports_only_point_down() -> None:

@@ -109,6 +109,7 @@ def test_waiting_ends_too_where_nothing_is_computed(monkeypatch: pytest.MonkeyPa
         b"",
         b"null",
     ],
+    ids=range(10),  # pytest passes the name of a test on in the environment, whose size is limited
 )
 def test_panics_and_damage_are_errors_of_ours(raw: bytes) -> None:
     with pytest.raises(DataError):
