@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from milepost.errors import UnsafeFile
-from milepost.tables import find_transformer, is_copy
+from milepost.tables import find_transformer, is_copy, locate_transformer
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,12 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "0_T").symlink_to(tmp_path / "out")
     with pytest.raises(UnsafeFile, match="outside"):
         find_transformer(write(tmp_path / "in", [{"type": "s.Transformer", "path": "0_T"}]))
+
+
+def test_only_a_local_folder_holds_a_transformer(tmp_path: Path) -> None:
+    assert locate_transformer(tmp_path) == tmp_path
+    (tmp_path / "0_Transformer").mkdir()
+    write(tmp_path, [{"type": "s.Transformer", "path": "0_Transformer"}])
+    assert locate_transformer(tmp_path) == tmp_path / "0_Transformer"
+    assert locate_transformer(tmp_path / "modules.json") is None
+    assert locate_transformer("organisation/name") is None

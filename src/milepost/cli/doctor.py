@@ -98,10 +98,10 @@ def command(
 
 def _run(model: str) -> list[dict[str, str]]:
     """What the self-test of positions finds in the model of a folder."""
-    from milepost.diagnostics.doctor.reading import locate
     from milepost.errors import MissingExtra, OptionError
+    from milepost.tables import locate_transformer
 
-    folder = locate(model)
+    folder = locate_transformer(model)
     if folder is None:
         raise OptionError(
             "--run loads a folder", got=f"MODEL {model}", fix="leave out --run, or download the model"

@@ -15,7 +15,7 @@ from milepost.tables.numbers import decode, encode
 from milepost.tables.reading import INDEX, read
 from milepost.tables.recognition import Match, recognise
 from milepost.tables.rule import PREFIX, RECORD, Rule, read_rule
-from milepost.tables.siblings import COPY_FOLDERS, find_transformer, is_copy, read_modules
+from milepost.tables.siblings import COPY_FOLDERS, find_transformer, is_copy, locate_transformer, read_modules
 from milepost.tables.windows import segment_of, step_of, windows_of
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "find_transformer",
     "is_copy",
     "is_hub_id",
+    "locate_transformer",
     "parse_header",
     "parse_json",
     "read",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Final
 
 from milepost.errors import UnsafeFile
+from milepost.storage.files import expand
 from milepost.storage.folder import Folder, check_name, parse_json
 from milepost.tables.hub import HubModel
 
@@ -64,3 +66,18 @@ def find_transformer(root: Path) -> str:
                 )
             return path if (root / path).is_dir() else ""
     return ""
+
+
+def locate_transformer(model: str | os.PathLike[str]) -> Path | None:
+    """The folder of the Transformer: a sentence-transformers model may keep it one folder below (``0_Transformer``).
+
+    Returns:
+        None for anything but a local folder.
+
+    Raises:
+        UnsafeFile: MP130, when ``modules.json`` names a folder outside the model's.
+    """
+    root = expand(model)
+    if not root.is_dir():
+        return None
+    return root / find_transformer(root)

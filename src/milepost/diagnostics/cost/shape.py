@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from milepost.diagnostics.cost.formulas import Sizes, price
-from milepost.diagnostics.doctor.reading import locate
 from milepost.errors import DataError, OptionError, UnknownFamily
 from milepost.spec import Spec, Value, parse_spec
 from milepost.storage.files import expand
-from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_id
+from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_id, locate_transformer
 
 _SWAPPED = "milepost_"
 _ROLES = ("text", "decoder", "encoder", "vision", "audio", "query", "entity")
@@ -137,7 +136,7 @@ def read_shape(
 
 def _read(model: str | os.PathLike[str], revision: str | None) -> tuple[dict[str, Any], str]:
     text, path = os.fspath(model), expand(model)
-    folder = locate(path)
+    folder = locate_transformer(path)
     if folder is not None:
         with Folder(folder) as opened:
             return opened.read_json("config.json"), text

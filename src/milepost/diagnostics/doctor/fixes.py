@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from milepost.diagnostics.doctor.case import Change, dig, run_checks
-from milepost.diagnostics.doctor.reading import OBJECTS, locate, read_case
+from milepost.diagnostics.doctor.reading import OBJECTS, read_case
 from milepost.errors import DataError, FolderError, OptionError
 from milepost.storage.files import durable
 from milepost.storage.json_edits import replace_value
-from milepost.tables import Folder, parse_json
+from milepost.tables import Folder, locate_transformer, parse_json
 
 _FILES = frozenset(OBJECTS) | {"tokenizer.json"}
 
@@ -50,7 +50,7 @@ def preview_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> d
     Raises:
         MilepostError: as ``apply_fixes``, but for what only writing can find.
     """
-    located = locate(model)
+    located = locate_transformer(model)
     if located is None:
         raise OptionError(
             "only a local folder can be mended", got=ascii(os.fspath(model)), fix="download the model first"
@@ -82,7 +82,7 @@ def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> lis
             written. DataError: MP110, when a file no longer holds what the plan says. UnsafeFile: MP130.
     """
     texts = preview_fixes(model, changes)
-    located = locate(model)
+    located = locate_transformer(model)
     assert located is not None
     folder = located.resolve()
     with contextlib.ExitStack() as stack:

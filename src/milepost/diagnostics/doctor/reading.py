@@ -21,7 +21,7 @@ from milepost.tables import (
     Checkpoint,
     Folder,
     HubModel,
-    find_transformer,
+    locate_transformer,
     parse_json,
     read,
     read_modules,
@@ -53,7 +53,7 @@ def read_case(
     Raises:
         MilepostError: what ``milepost.tables.read`` raises. OptionError: MP105, for a bare table.
     """
-    located = locate(model)
+    located = locate_transformer(model)
     checkpoint = read(
         model if located is None else located,
         revision=revision,
@@ -75,21 +75,6 @@ def read_case(
         twins=twins,
     )
     return replace(case, limits=measure_limits(case))
-
-
-def locate(model: str | os.PathLike[str]) -> Path | None:
-    """The folder of the Transformer: a sentence-transformers model may keep it one folder below (``0_Transformer``).
-
-    Returns:
-        None for anything but a local folder.
-
-    Raises:
-        UnsafeFile: MP130, when ``modules.json`` names a folder outside the model's.
-    """
-    root = expand(model)
-    if not root.is_dir():
-        return None
-    return root / find_transformer(root)
 
 
 @contextmanager

@@ -12,10 +12,9 @@ import numpy as np
 
 from milepost.corpus import MAX_TOKENIZER_BYTES, TokenizerProcess
 from milepost.diagnostics.doctor.case import Limit
-from milepost.diagnostics.doctor.reading import locate
 from milepost.errors import DataError, OptionError, UnsafeFile
 from milepost.storage.files import expand, open_regular
-from milepost.tables import Folder
+from milepost.tables import Folder, locate_transformer
 
 CUTTING: Final = ("usable", "trained", "tuned", "tokenizer", "truncation", "sentence_transformers")
 _BATCH: Final = 512
@@ -97,7 +96,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _load(tokenizer: str | os.PathLike[str]) -> TokenizerProcess:
-    located = locate(tokenizer)
+    located = locate_transformer(tokenizer)
     if located is None:
         raise OptionError(
             "counting tokens needs a local tokenizer",
