@@ -19,8 +19,11 @@ from typing import Any
 import pytest
 
 from milepost.comparison.design import Design, Model, Training, Trial
+from milepost.comparison.plan import Job
 from milepost.comparison.run_folder.folder import RunFolder, environment
-from milepost.comparison.workers import worker
+from milepost.comparison.workers.messages import Order, Reply, Stop
+from milepost.comparison.workers.running import Running
+from milepost.comparison.workers.worker import carry_out
 from milepost.tasks import CausalLM, Options
 
 Tree = dict[str, Any]
@@ -38,25 +41,16 @@ def trials(task: CausalLM, *encodings: str, steps: int) -> list[Trial]:
     return [Trial(design, name, 0) for name in encodings]
 
 
-def serve(trial: Trial, folder: Path, task: CausalLM, **changes: Any) -> dict[str, Any]:
+def serve(trial: Trial, folder: Path, task: CausalLM, **changes: Any) -> Reply:
     """Do in this process what a worker does with an order."""
-    order = {
-        "trial": trial.to_json(),
-        "lengths": [4, 8],
-        "validation": [8],
-        "folder": str(folder),
-        "device": "cpu",
-        "checkpoint_seconds": 0,
-        "keep_model": False,
-        "again": False,
-        "failures": 0,
-        "companions": [],
-        "processes": 1,
-        "distributed": "",
-        "environment": {},
-        "wait": False,
-    }
-    return worker._serve(order | changes, {trial.design.key(): task}, lambda kind, **content: True)
+    order = Order(Job(trial, (4, 8), (8,), **changes), folder, Running(checkpoint_seconds=0))
+    return carry_out(order, {trial.design.key(): task}, lambda _: True)
+
+
+def stop_of(reply: Reply) -> Stop:
+    assert reply.kind == "stopped"
+    assert reply.stop is not None
+    return reply.stop
 
 
 def left(folder: Path) -> Tree:
@@ -118,21 +112,21 @@ def test_a_disk_that_fails_at_any_write_stops_the_trial_cleanly_and_the_rest_is_
     task: CausalLM, tmp_path: Path, code: int, stride: int, lasting: bool
 ) -> None:
     (trial,) = trials(task, "shape", steps=2)
-    assert serve(trial, tmp_path / "whole", task, keep_model=True) == {"kind": "finished"}
+    assert serve(trial, tmp_path / "whole", task, keep_model=True) == Reply("finished")
     wanted = left(tmp_path / "whole")
     assert any(path.endswith("model/model.safetensors") for path in wanted)
     for at in itertools.count(1, stride):
         folder = tmp_path / str(at)
         with pytest.MonkeyPatch.context() as patch:
             faults = Faults(patch, at, code, lasting=lasting)
-            answer = serve(trial, folder, task, keep_model=True)
+            reply = serve(trial, folder, task, keep_model=True)
         if faults.count < at:
-            assert answer == {"kind": "finished"}
+            assert reply == Reply("finished")
             break
-        assert answer["kind"] == "stopped", (at, answer)
-        assert answer["code"] == ("MP107" if code == errno.EIO else "MP108")
-        assert os.strerror(code) in answer["error"][1]
-        assert serve(trial, folder, task, keep_model=True) == {"kind": "finished"}
+        stop = stop_of(reply)
+        assert stop.code == ("MP107" if code == errno.EIO else "MP108"), (at, reply)
+        assert os.strerror(code) in stop.got
+        assert serve(trial, folder, task, keep_model=True) == Reply("finished")
         assert left(folder) == wanted, at
         found = RunFolder(folder).journal.read()
         assert found.remarks == ()
@@ -153,11 +147,10 @@ def test_on_a_disk_that_is_really_full_the_trial_goes_on_once_there_is_room(
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
     try:
-        answer = serve(trial, small / "run", task, keep_model=True)
-        assert (answer["kind"], answer["code"]) == ("stopped", "MP108")
+        assert stop_of(serve(trial, small / "run", task, keep_model=True)).code == "MP108"
         assert "checkpoint" in events(small / "run", trial)
         subprocess.run(["mount", "-o", "remount,size=10m", str(small)], check=True)
-        assert serve(trial, small / "run", task, keep_model=True) == {"kind": "finished"}
+        assert serve(trial, small / "run", task, keep_model=True) == Reply("finished")
         assert events(small / "run", trial)[-1] == "finished"
         assert "resumed" in events(small / "run", trial)
         assert left(small / "run") == left(tmp_path / "whole")
@@ -171,17 +164,14 @@ def test_a_trial_that_raises_is_remembered_with_its_reason_and_another_one_is_no
     bad, good = trials(task, "none", "alibi", steps=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CausalLM, "loss", lambda *_: 1 / 0)
-        assert serve(bad, tmp_path, task) == {
-            "kind": "failed",
-            "reason": "ZeroDivisionError: division by zero",
-        }
-    assert serve(good, tmp_path, task) == {"kind": "finished"}
+        assert serve(bad, tmp_path, task) == Reply("failed", reason="ZeroDivisionError: division by zero")
+    assert serve(good, tmp_path, task) == Reply("finished")
     past = RunFolder(tmp_path).journal.read().past(bad.key())
     assert (past.failures, past.reason) == (1, "ZeroDivisionError: division by zero")
     # another call, planned before it failed, does not run it a second time; a retry does
-    assert serve(bad, tmp_path, task, failures=0)["kind"] == "failed"
+    assert serve(bad, tmp_path, task, failures=0).kind == "failed"
     assert events(tmp_path, bad) == ["begun", "failed"]
-    assert serve(bad, tmp_path, task, failures=1) == {"kind": "finished"}
+    assert serve(bad, tmp_path, task, failures=1) == Reply("finished")
     assert RunFolder(tmp_path).journal.read().past(bad.key()).reason is None
 
 
@@ -189,21 +179,21 @@ def test_a_trial_that_diverged_is_run_again_when_that_is_asked_for(task: CausalL
     (calm,) = trials(task, "none", steps=2)
     recipe = dataclasses.replace(calm.design.training, steps=30, lr=1e30, clip=0.0)
     wild = Trial(dataclasses.replace(calm.design, training=recipe), "none", 0)
-    assert serve(wild, tmp_path, task) == {"kind": "finished"}
+    assert serve(wild, tmp_path, task) == Reply("finished")
     assert events(tmp_path, wild)[-1] == "diverged"
-    assert serve(wild, tmp_path, task, failures=1) == {"kind": "finished"}
+    assert serve(wild, tmp_path, task, failures=1) == Reply("finished")
     assert events(tmp_path, wild).count("begun") == 1
-    assert serve(wild, tmp_path, task, failures=1, again=True) == {"kind": "finished"}
+    assert serve(wild, tmp_path, task, failures=1, again=True) == Reply("finished")
     assert events(tmp_path, wild).count("begun") == 2
 
 
 def test_data_that_changed_since_is_the_reason_of_the_failure(task: CausalLM, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("abc " * 500)
     changed = Trial(Design("causal-lm", str(tmp_path / "a.txt"), "00" * 32, 8), "none", 0)
-    order = {"trial": changed.to_json(), "folder": str(tmp_path / "run")}
-    answer = worker._serve(order, {}, lambda kind, **content: True)
-    assert answer["kind"] == "failed"
-    assert "the data changed" in answer["reason"]
+    reply = carry_out(Order(Job(changed, ()), tmp_path / "run", Running()), {}, lambda _: True)
+    assert reply.kind == "failed"
+    assert reply.reason is not None
+    assert "the data changed" in reply.reason
     assert not (tmp_path / "run").exists()
 
 
@@ -214,14 +204,14 @@ def test_a_checkpoint_of_another_thread_count_stops_the_call(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CausalLM, "evaluate", lambda *_: 1 / 0)
         Faults(patch, 20, errno.ENOSPC, lasting=True)
-        assert serve(trial, tmp_path, task)["kind"] == "stopped"
+        assert stop_of(serve(trial, tmp_path, task))
     folder = RunFolder(tmp_path)
     assert any("checkpoint" in path.name for path in folder.trial_path(trial).iterdir())
     other = environment("cpu", threads=7)
-    monkeypatch.setattr("milepost.comparison.run_folder.folder.environment", lambda device, threads: other)
-    answer = serve(trial, tmp_path, task)
-    assert (answer["kind"], answer["code"]) == ("stopped", "MP107")
-    assert "7 here" in answer["error"][1]
+    monkeypatch.setattr("milepost.comparison.workers.running.environment", lambda device, threads: other)
+    stop = stop_of(serve(trial, tmp_path, task))
+    assert stop.code == "MP107"
+    assert "7 here" in stop.got
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -255,8 +245,8 @@ def test_killed_at_twenty_random_moments_two_workers_end_with_the_same_bytes(
     wanted, run = trials(task, "shape", "learned", "t5", steps=20), tmp_path / "run"
 
     def work(folder: Path, order: list[Trial]) -> None:
-        while waiting := [answer for t in order if (answer := serve(t, folder, task))["kind"] != "finished"]:
-            assert {answer["kind"] for answer in waiting} == {"held"}, waiting
+        while waiting := [reply for t in order if (reply := serve(t, folder, task)).kind != "finished"]:
+            assert {reply.kind for reply in waiting} == {"held"}, waiting
             time.sleep(0.01)
 
     begin = time.monotonic()

@@ -13,8 +13,9 @@ from milepost.comparison import Job, Plan, Progress, Trial, compare, sweep
 from milepost.comparison.plan import needed_bytes
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.trials.model import find_encoding
-from milepost.comparison.workers import worker
-from milepost.comparison.workers.scale import Scale
+from milepost.comparison.workers.messages import Order
+from milepost.comparison.workers.running import Running
+from milepost.comparison.workers.worker import carry_out
 from milepost.errors import DiskFull, FolderError
 from milepost.storage.lock import locked
 from milepost.tasks import CausalLM
@@ -23,25 +24,17 @@ from milepost.tasks import CausalLM
 def run_here(
     jobs: Sequence[Job],
     folder: Path,
-    *,
-    scale: Scale,
-    workers: int,
-    device: str,
+    running: Running,
     on_progress: Callable[[Progress], None],
-    checkpoint_seconds: float,
 ) -> dict[Trial, str]:
     """What worker processes do, in this one."""
     failures = {}
     for job in jobs:
         assert not job.companions
-        order = vars(job) | {"trial": job.trial.to_json(), "folder": str(folder), "device": device}
-        order |= {"processes": scale.processes_per_trial, "distributed": "", "environment": {}}
-        answer = worker._serve(
-            order | {"checkpoint_seconds": checkpoint_seconds, "wait": False}, {}, lambda *_, **__: True
-        )
-        assert answer["kind"] in ("finished", "failed"), answer
-        if "reason" in answer:
-            failures[job.trial] = answer["reason"]
+        reply = carry_out(Order(job, folder, running), {}, lambda _: True)
+        assert reply.kind in ("finished", "failed"), reply
+        if reply.reason is not None:
+            failures[job.trial] = reply.reason
     return failures
 
 

@@ -177,19 +177,17 @@ class Trial:
             {"design": self.design.identity(), "encoding": self.encoding, "seed": self.seed, **setting}
         )
 
-    def to_json(self) -> str:
-        """One line that :meth:`from_json` reads back."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
     @classmethod
-    def from_json(cls, text: str) -> Trial:
-        """Read what :meth:`to_json` wrote."""
-        content = json.loads(text)
-        design = content.pop("design")
-        design["model"] = Model(**design["model"])
-        design["training"] = Training(**design["training"] | {"betas": tuple(design["training"]["betas"])})
-        design["options"] = Options(**design["options"])
-        return cls(Design(**design), **content)
+    def from_content(cls, content: dict[str, Any]) -> Trial:
+        """Build it from the plain JSON of its fields."""
+        design = content["design"]
+        recipe = design["training"]
+        parts = {
+            "model": Model(**design["model"]),
+            "training": Training(**recipe | {"betas": tuple(recipe["betas"])}),
+            "options": Options(**design["options"]),
+        }
+        return cls(**content | {"design": Design(**design | parts)})
 
 
 def digest(content: dict[str, Any]) -> str:

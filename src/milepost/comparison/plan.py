@@ -37,6 +37,16 @@ class Job:
     failures: int = 0
     companions: tuple[Trial, ...] = ()
 
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> Job:
+        """Build it from the plain JSON of its fields."""
+        trials = {
+            "trial": Trial.from_content(content["trial"]),
+            "companions": tuple(map(Trial.from_content, content["companions"])),
+        }
+        lengths = {name: tuple(content[name]) for name in ("lengths", "validation")}
+        return cls(**content | trials | lengths)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +24,13 @@ from milepost.comparison.refusals import (
     refuse_strange_tokenizer,
 )
 from milepost.comparison.request import Purpose, Sweep, read_baseline, read_until
-from milepost.comparison.run_folder.folder import RunFolder, environment
+from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.run_folder.views import write_result
 from milepost.comparison.settings import Grid, choose_setting, read_grid
 from milepost.comparison.trials.model import read_model
 from milepost.comparison.verdicts.result import build_result, is_decided, read_values
 from milepost.comparison.workers.runner import gather_seeds, run_jobs
+from milepost.comparison.workers.running import Running, available_processors
 from milepost.comparison.workers.scale import Scale
 from milepost.errors import DiskFull, OptionError
 from milepost.storage.disk import refuse_small_disk
@@ -139,13 +139,14 @@ def compare(
         raise OptionError(
             "the margin must be at least 0 and below 1", got=str(margin), fix="0.01 is one per cent"
         )
-    if workers is not None and workers < 1:
-        raise OptionError("at least one worker is needed", got=str(workers), fix="--workers 1 or more")
+    running = Running(
+        device, available_processors() if workers is None else workers, checkpoint_seconds, scale or Scale()
+    )
     size = read_model(model or Model())
     said = options or Options(tokenizer=choose_tokenizer(size.folder, reads_text=kind.reads_text))
     if size.weights and kind.reads_text:
         refuse_strange_tokenizer(said.tokenizer, size.folder)
-    if scale is None or scale.ray is None:
+    if running.scale.ray is None:
         refuse_missing_device(device)
     content = kind.open(data, said)
     content.check_lengths(trained, wanted_lengths)
@@ -155,16 +156,15 @@ def compare(
         design, names, wanted_seeds, wanted_seeds, wanted_lengths, base, margin, kind.metrics[0], purpose, grid,
         scalable, sequential=sequential,
     )  # fmt: skip
-    spread = scale or Scale()
-    spread.check(design)
+    running.scale.check(design)
     folder = RunFolder(expand(out) if out else Path(RUNS) / f"{task}-{design.key()}")
     folder.check(design)
     if not restart:
         folder.check_looks(sequential.looks if sequential else None)
     elif not dry_run:
         folder.restart()
-    here = environment(device) | spread.environment()
-    at_once, tried = workers or available_processors(), set[Trial]()
+    here, at_once = running.environment(), running.workers * running.scale.batch_seeds
+    tried = set[Trial]()
 
     def plan_for(sweep: Sweep) -> Plan:
         # a trial that fails again is not tried a third time when seeds are added
@@ -183,22 +183,12 @@ def compare(
         if not plan.jobs or dry_run:
             return dict(plan.failures)
         folder.check_environment(here)
-        refuse_small_disk(
-            folder.path / "trials", needed_bytes(plan.jobs, folder, sizes, at_once * spread.batch_seeds)
-        )
+        refuse_small_disk(folder.path / "trials", needed_bytes(plan.jobs, folder, sizes, at_once))
         try:
             folder.begin(design, here)
-            failures = _run(
-                plan.jobs,
-                folder.path,
-                scale=spread,
-                workers=at_once,
-                device=device,
-                on_progress=on_progress or (lambda _: None),
-                checkpoint_seconds=checkpoint_seconds,
-            )
+            failures = _run(plan.jobs, folder.path, running, on_progress or (lambda _: None))
         except DiskFull as error:
-            left = needed_bytes(plan_for(sweep).jobs, folder, sizes, at_once * spread.batch_seeds)
+            left = needed_bytes(plan_for(sweep).jobs, folder, sizes, at_once)
             got = f"{error.got}; what is left needs about {left:,} bytes"
             raise DiskFull(error.problem, got=got, fix=error.fix) from error
         tried.update(job.trial for job in plan.jobs)
@@ -214,23 +204,23 @@ def compare(
     if dry_run:
         from milepost.comparison.estimate import estimate
 
-        taken = estimate(plan_for(sweep).jobs, content, workers=at_once, device=device)
+        taken = estimate(plan_for(sweep).jobs, content, workers=running.workers, device=device)
         return result | {"estimate": taken}
     write_result(result, folder.path)
     return result
 
 
 def _run(
-    jobs: Sequence[Job], folder: Path, *, scale: Scale, workers: int, **options: Any
+    jobs: Sequence[Job], folder: Path, running: Running, on_progress: Callable[[Progress], None]
 ) -> dict[Trial, str]:
     """Run jobs here or on a cluster, those of a batch of models one after another."""
-    batches = gather_seeds(jobs, scale.batch_seeds)
-    if scale.ray is not None:
+    batches = gather_seeds(jobs, running.scale.batch_seeds)
+    if running.scale.ray is not None:
         from milepost.comparison.workers.ray_cluster import run_on_ray
 
-        return run_on_ray(batches, folder, scale=scale, **options)
+        return run_on_ray(batches, folder, running, on_progress)
     first, later = [batch[0] for batch in batches], [job for batch in batches for job in batch[1:]]
-    return run_jobs(first + later, folder, workers=workers, scale=scale, **options)
+    return run_jobs(first + later, folder, running, on_progress)
 
 
 def _build_all(
@@ -272,10 +262,3 @@ def _choose(sweep: Sweep, folder: RunFolder) -> Sweep:
         }
         chosen[name] = choose_setting(values, higher_is_better=sweep.metric.higher_is_better)
     return replace(sweep, chosen=chosen)
-
-
-def available_processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

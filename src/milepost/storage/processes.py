@@ -43,7 +43,7 @@ def start_python(
     """Start a Python process that does not import from the current directory.
 
     Args:
-        words: what follows ``python``: ``["-m", "milepost.comparison.workers.worker"]``.
+        words: what follows ``python``: ``["-m", "milepost.comparison.workers"]``.
         variables: of the environment, in addition to those of this process.
         stdin: of the process, as ``subprocess`` takes it; so are ``stdout`` and ``stderr``.
         new_session: whether signals of this terminal do not reach it.

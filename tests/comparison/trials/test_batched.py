@@ -17,6 +17,7 @@ from milepost.comparison.trials.batched import CannotBatch, train_together
 from milepost.comparison.trials.checkpoint import Checkpoints, Stopped
 from milepost.comparison.trials.training import Trained, train
 from milepost.comparison.workers.runner import gather_seeds, run_jobs
+from milepost.comparison.workers.running import Running
 from milepost.errors import MilepostError, OptionError
 from milepost.tasks import CausalLM, Options, Task, find_task
 
@@ -267,10 +268,10 @@ def test_a_batch_whose_process_is_killed_goes_on_to_the_same_bits(task: CausalLM
             killed.append(int(child))
             os.kill(int(child), signal.SIGKILL)
 
-    options: dict[str, Any] = {"workers": 1, "device": "cpu", "scale": Scale(batch_seeds=2)}
+    running = Running(workers=1, checkpoint_seconds=0.2, scale=Scale(batch_seeds=2))
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
-    assert run_jobs(jobs, whole.path, on_progress=lambda _: None, **options) == {}
-    assert run_jobs(jobs, broken.path, on_progress=kill, checkpoint_seconds=0.2, **options) == {}
+    assert run_jobs(jobs, whole.path, running, lambda _: None) == {}
+    assert run_jobs(jobs, broken.path, running, kill) == {}
     assert killed
     events = [entry["event"] for entry in broken.journal.read().entries]
     assert events.count("resumed") == 2

@@ -12,10 +12,14 @@ import torch
 from torch import distributed
 
 from milepost.comparison.design import Design, Model, Training, Trial
+from milepost.comparison.plan import Job
 from milepost.comparison.trials.checkpoint import Checkpoints, Stopped
 from milepost.comparison.trials.team import Team
 from milepost.comparison.trials.training import Trained, train
+from milepost.comparison.workers.messages import Order
 from milepost.comparison.workers.processes import assemble, dismiss
+from milepost.comparison.workers.running import Running
+from milepost.comparison.workers.scale import Scale
 from milepost.errors import TrialFailed
 from milepost.tasks import CausalLM, Options, Task, find_task
 
@@ -50,6 +54,11 @@ def trial_of(task: Task, encoding: str, *, source: str = "builtin:python-docs", 
     return Trial(Design(task.name, source, task.sha256, 8, model=size, training=recipe), encoding, 0)
 
 
+def order_of(trial: Trial, strategy: str = "ddp") -> Order:
+    running = Running(workers=1, scale=Scale(distributed=strategy, processes_per_trial=2))
+    return Order(Job(trial, ()), Path("run"), running)
+
+
 def alone(trial: Trial, task: Task) -> Trained:
     return train(trial, task, CPU, lambda step: None)
 
@@ -69,7 +78,7 @@ def test_two_processes_have_the_losses_of_one(
     task: CausalLM, second: subprocess.Popen[bytes], encoding: str, strategy: str
 ) -> None:
     trial = trial_of(task, encoding)
-    with assemble(trial, strategy, 2, CPU) as team:
+    with assemble(order_of(trial, strategy)) as team:
         found = train(trial, task, CPU, lambda step: None, team=team)
     check_same(found, alone(trial, task))
 
@@ -80,7 +89,7 @@ def test_losses_over_unequal_numbers_of_labels_are_weighed(second: subprocess.Po
     trial = trial_of(task, "rotary", source=kind.source)
     counts = [task.weight(half) for half in halves(task, trial)]
     assert counts[0] != counts[1]
-    with assemble(trial, "ddp", 2, CPU) as team:
+    with assemble(order_of(trial)) as team:
         found = train(trial, task, CPU, lambda step: None, team=team)
     check_same(found, alone(trial, task))
 
@@ -101,7 +110,7 @@ def test_a_team_goes_on_from_a_checkpoint_that_the_first_process_read(
     with pytest.raises(Stopped):
         train(trial, task, CPU, lambda step: step == 3 and kept.stop(), kept)
     seen: list[int] = []
-    with assemble(trial, "ddp", 2, CPU) as team:
+    with assemble(order_of(trial)) as team:
         found = train(trial, task, CPU, seen.append, again, team)
     assert seen == [4, 5, 6]
     check_same(found, alone(trial, task))
@@ -118,7 +127,7 @@ def test_a_worker_starts_its_own_processes_and_ends_them(task: CausalLM) -> None
     with pytest.MonkeyPatch.context() as patch:
         for name in PLACE:
             patch.delenv(name, raising=False)
-        with assemble(trial, "ddp", 2, CPU) as team:
+        with assemble(order_of(trial)) as team:
             assert (team.rank, team.size) == (0, 2)
             found = train(trial, task, CPU, lambda step: None, team=team)
     check_same(found, alone(trial, task))
@@ -132,7 +141,7 @@ def test_a_process_that_cannot_start_is_one_clear_error(
     (tmp_path / "broken").write_text("#!/bin/sh\nexit 3\n")
     (tmp_path / "broken").chmod(0o700)
     monkeypatch.setattr("sys.executable", str(tmp_path / "broken"))
-    with pytest.raises(TrialFailed, match="exit code 3"), assemble(trial_of(task, "none"), "ddp", 2, CPU):
+    with pytest.raises(TrialFailed, match="exit code 3"), assemble(order_of(trial_of(task, "none"))):
         pass
 
 

@@ -16,8 +16,17 @@ from milepost.comparison import Scale, Training, compare
 from milepost.comparison.design import Design, Model, Trial
 from milepost.comparison.plan import Job
 from milepost.comparison.run_folder.folder import RunFolder, environment
-from milepost.comparison.workers.ray_cluster import Answer, Order, _connected, _take, carry_out, pack, unpack
+from milepost.comparison.workers.ray_cluster import (
+    NodeOrder,
+    NodeReply,
+    _connected,
+    _take,
+    carry_out,
+    pack,
+    unpack,
+)
 from milepost.comparison.workers.runner import run_jobs
+from milepost.comparison.workers.running import Running
 from milepost.errors import DiskFull, FolderError, MissingExtra, OptionError
 from milepost.tasks import CausalLM, Options
 
@@ -35,19 +44,9 @@ def job() -> Job:
     )
 
 
-def order_of(job: Job, folder: Path, **changes: Any) -> Order:
-    content: dict[str, Any] = {
-        "jobs": (job,),
-        "folder": str(folder),
-        "directory": str(folder.parent),
-        "mark": ".cluster-0",
-        "files": {},
-        "environment": environment("cpu"),
-        "device": "cpu",
-        "checkpoint_seconds": 30.0,
-        "scale": Scale(ray=""),
-    }
-    return Order(**content | changes)
+def order_of(job: Job, folder: Path, here: dict[str, Any] | None = None) -> NodeOrder:
+    running = Running(workers=1, scale=Scale(ray=""))
+    return NodeOrder((job,), folder, running, folder.parent, ".cluster-0", {}, here or environment("cpu"))
 
 
 def lasting_files(folder: Path) -> dict[str, Any]:
@@ -63,7 +62,7 @@ def lasting_files(folder: Path) -> dict[str, Any]:
 
 def test_a_node_without_the_folder_sends_back_what_a_run_here_leaves(job: Job, tmp_path: Path) -> None:
     here, far = tmp_path / "here", tmp_path / "far"
-    assert run_jobs([job], here, workers=1, device="cpu", on_progress=lambda _: None) == {}
+    assert run_jobs([job], here, Running(workers=1), lambda _: None) == {}
     answer = carry_out(order_of(job, far))
     assert not far.exists()  # it worked in a place of its own
     assert answer.failures == {}
@@ -75,7 +74,7 @@ def test_a_node_without_the_folder_sends_back_what_a_run_here_leaves(job: Job, t
 
 
 def test_a_node_of_another_environment_trains_nothing(job: Job, tmp_path: Path) -> None:
-    answer = carry_out(order_of(job, tmp_path, environment=environment("cpu") | {"torch": "1.0"}))
+    answer = carry_out(order_of(job, tmp_path, environment("cpu") | {"torch": "1.0"}))
     assert "torch: 1.0 there" in answer.failures[job.trial]
     assert list(tmp_path.iterdir()) == []
 
@@ -87,14 +86,14 @@ def test_a_node_that_shares_the_folder_works_in_it(
     (tmp_path / "trials" / ".cluster-0").touch()
     places: list[Path] = []
 
-    def note(jobs: tuple[Job, ...], folder: Path, **_: Any) -> dict[Trial, str]:
+    def note(jobs: tuple[Job, ...], folder: Path, *_: Any) -> dict[Trial, str]:
         places.append(folder)
         return {job.trial: "no memory"}
 
     monkeypatch.setattr("milepost.comparison.workers.ray_cluster.run_jobs", note)
     answer = carry_out(order_of(job, tmp_path))
     assert places == [tmp_path]
-    assert answer == Answer({job.trial: "no memory"}, {})
+    assert answer == NodeReply({job.trial: "no memory"})
 
 
 def test_errors_that_end_a_sweep_come_back_as_what_they_are(

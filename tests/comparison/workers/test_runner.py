@@ -12,6 +12,7 @@ from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.plan import Job, Progress
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.workers.runner import run_jobs
+from milepost.comparison.workers.running import Running
 from milepost.errors import TrialFailed
 from milepost.tasks import CausalLM, Options
 
@@ -34,9 +35,7 @@ def children() -> list[int]:
 
 
 def run(jobs: list[Job], folder: RunFolder, on_progress: Callable[[Progress], None]) -> dict[Trial, str]:
-    return run_jobs(
-        jobs, folder.path, workers=1, device="cpu", on_progress=on_progress, checkpoint_seconds=0.05
-    )
+    return run_jobs(jobs, folder.path, Running(workers=1, checkpoint_seconds=0.05), on_progress)
 
 
 @pytest.mark.crash
@@ -98,4 +97,4 @@ def test_workers_that_cannot_start_are_one_clear_error(
     (tmp_path / "broken").write_text("#!/bin/sh\necho 'no such module' >&2\nexit 3\n")
     (tmp_path / "broken").chmod(0o700)
     with pytest.raises(TrialFailed, match="exit code 3, no such module"):
-        run_jobs([Job(Trial(design, "none", 0), (8,))], tmp_path, workers=1, device="cpu", on_progress=ignore)
+        run_jobs([Job(Trial(design, "none", 0), (8,))], tmp_path, Running(workers=1), ignore)

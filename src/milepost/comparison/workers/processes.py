@@ -7,20 +7,18 @@ under ``torchrun``; they take orders from a store of torch's and end when the fi
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import torch
 from torch import distributed
 
-from milepost.comparison.design import Trial
 from milepost.comparison.trials.run import prepare_torch, read_task
 from milepost.comparison.trials.team import Team
 from milepost.comparison.trials.training import train
+from milepost.comparison.workers.messages import Order
 from milepost.errors import TrialFailed
 from milepost.storage.processes import DEVNULL, Popen, start_python
 
@@ -28,16 +26,17 @@ _HOST = "127.0.0.1"
 _LONG = timedelta(days=365)  # the others wait while the first one measures
 _PAUSE_SECONDS = 0.05
 _ORDERS = "milepost/orders"
+_NO_MORE = "no more orders"
 
 
 @contextlib.contextmanager
-def assemble(trial: Trial, strategy: str, processes: int, device: torch.device) -> Iterator[Team]:
-    """The team of a trial, seen from its first process.
+def assemble(order: Order) -> Iterator[Team]:
+    """The team that trains the trial of an order, seen from its first process.
 
     Raises:
         TrialFailed: MP140, another process ended before it was ready.
     """
-    order = {"trial": trial.to_json(), "strategy": strategy, "device": device.type}
+    device, processes = torch.device(order.running.device), order.running.scale.processes_per_trial
     if under_torchrun():
         with _join(_orders(), order, device, *_own_place()) as team:
             yield team
@@ -77,7 +76,7 @@ def _started(variables: dict[str, str]) -> Iterator[Popen[bytes]]:
 @contextlib.contextmanager
 def _join(
     store: distributed.Store,
-    order: dict[str, Any],
+    order: Order,
     device: torch.device,
     rank: int,
     size: int,
@@ -86,7 +85,7 @@ def _join(
     """The process group of one order; the first process gives it out, and a number with it."""
     if not number:
         number = store.add(_ORDERS, 1)
-        store.set(f"{_ORDERS}/{number}", json.dumps(order))
+        store.set(f"{_ORDERS}/{number}", order.to_json())
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
         store=distributed.PrefixStore(f"milepost/{number}", store),
@@ -94,7 +93,7 @@ def _join(
         world_size=size,
     )
     try:
-        yield Team(order["strategy"], device)
+        yield Team(order.running.scale.distributed, device)
     finally:
         distributed.destroy_process_group()
 
@@ -118,7 +117,7 @@ def _orders() -> distributed.Store:
 def dismiss() -> None:
     """Send the other processes of torchrun home."""
     store = _orders()
-    store.set(f"{_ORDERS}/{store.add(_ORDERS, 1)}", json.dumps(None))
+    store.set(f"{_ORDERS}/{store.add(_ORDERS, 1)}", _NO_MORE)
 
 
 def serve() -> None:
@@ -130,11 +129,11 @@ def serve() -> None:
     while True:
         number += 1
         store.wait([f"{_ORDERS}/{number}"], _LONG)
-        order = json.loads(store.get(f"{_ORDERS}/{number}"))
-        if order is None:
+        text = store.get(f"{_ORDERS}/{number}").decode()
+        if text == _NO_MORE:
             return
-        trial = Trial.from_json(order["trial"])
-        device = torch.device(order["device"])
+        order = Order.from_json(text)
+        trial, device = order.job.trial, torch.device(order.running.device)
         if device.type == "cuda":
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             torch.cuda.set_device(device)

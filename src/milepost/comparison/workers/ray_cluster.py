@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from milepost.comparison.design import Trial
 from milepost.comparison.plan import Job, Progress
 from milepost.comparison.run_folder.folder import RunFolder, compare_records, environment
 from milepost.comparison.run_folder.journal import Journal
+from milepost.comparison.workers.messages import Stop, reason_of
 from milepost.comparison.workers.runner import find_divergence, run_jobs
+from milepost.comparison.workers.running import Running
 from milepost.comparison.workers.scale import Scale
-from milepost.errors import DiskFull, FolderError, MilepostError, MissingExtra, OptionError
+from milepost.errors import FolderError, MilepostError, MissingExtra, OptionError
 from milepost.storage.files import durable
 
 _MOST_DEATHS = 5  # of nodes under one trial, after which it has failed
@@ -27,71 +29,62 @@ _NEWS = ("failed", "diverged", "finished")
 
 
 @dataclass(frozen=True)
-class Order:
+class NodeOrder:
     """What a node needs to know to run jobs.
 
     Args:
         jobs: one, or those of a batch of models.
         folder: the run folder, as the caller names it.
+        running: where and how trials run.
         directory: the current one of the caller, from which paths of data are read where a node has it too.
         mark: a file there, by which a node sees whether the folder is shared with it.
         files: of the jobs' trials, for nodes that do not share it: content by path.
         environment: of the caller; a node with another one gives other bits.
-        device: a torch device.
-        checkpoint_seconds: between two checkpoints.
-        scale: how each trial is spread on the node.
     """
 
     jobs: tuple[Job, ...]
-    folder: str
-    directory: str
+    folder: Path
+    running: Running
+    directory: Path
     mark: str
     files: Mapping[str, bytes]
     environment: Mapping[str, Any]
-    device: str
-    checkpoint_seconds: float
-    scale: Scale
 
 
 @dataclass(frozen=True)
-class Answer:
+class NodeReply:
     """What became of an order.
 
     Args:
         failures: reason by trial.
         files: that the trials left, where the folder is not shared.
         events: of the node's journal, likewise.
-        stopped: code, problem, got and fix of the error that must end the sweep.
+        stop: the error that must end the sweep.
     """
 
-    failures: Mapping[Trial, str]
-    files: Mapping[str, bytes]
+    failures: Mapping[Trial, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
     events: tuple[dict[str, Any], ...] = ()
-    stopped: tuple[str, str, str, str] | None = None
+    stop: Stop | None = None
 
 
 def run_on_ray(
     batches: Sequence[Sequence[Job]],
     folder: Path,
-    *,
-    scale: Scale,
-    device: str,
+    running: Running,
     on_progress: Callable[[Progress], None],
-    checkpoint_seconds: float = 30.0,
 ) -> dict[Trial, str]:
     """Run all jobs on a Ray cluster; results are left in the folder, the same bits as without Ray.
 
-    Each task runs the same worker as a run on one machine. Where a node dies Ray gives its tasks to others: a trial
-    goes on from its checkpoint if the nodes share the folder, and begins anew if they do not. Data must lie at the
-    same path on every node.
+    Each task runs the same worker as a run on one machine. If a node dies, Ray gives its tasks to others: a trial
+    continues from its checkpoint if the nodes share the folder, and starts again if they do not. Data must lie at
+    the same path on every node.
 
     Args:
         batches: jobs that go to one node together.
         folder: the run folder.
-        scale: the cluster, and what a trial takes of it.
-        device: a torch device.
+        running: where and how trials run; its ``scale`` names the cluster, and what a trial takes of it.
         on_progress: told when trials end.
-        checkpoint_seconds: between two checkpoints of a trial.
 
     Returns:
         Trials that failed, each with its reason.
@@ -101,6 +94,7 @@ def run_on_ray(
         FolderError: MP107. DiskFull: MP108.
     """
     failures: dict[Trial, str] = {}
+    scale = running.scale
     with _connected(scale) as ray, _marked(folder) as mark:
         task = ray.remote(
             num_cpus=scale.processes_per_trial,
@@ -111,38 +105,39 @@ def run_on_ray(
         waiting = {}
         try:
             for jobs in batches:
-                files = pack(folder, jobs)
-                order = Order(
-                    tuple(jobs),
-                    str(folder.resolve()),
-                    str(Path.cwd()),
-                    mark,
-                    files,
-                    environment(device),
-                    device,
-                    checkpoint_seconds,
-                    scale,
-                )
-                waiting[task.remote(order)] = jobs
+                waiting[task.remote(_order(jobs, folder, running, mark))] = jobs
             while waiting:
                 (ready,), _ = ray.wait(list(waiting), num_returns=1)
                 jobs = waiting.pop(ready)
                 try:
-                    answer = ray.get(ready)
+                    reply = ray.get(ready)
                 except ray.exceptions.RayError as error:
-                    reason = f"Ray gave it up: {type(error).__name__}"
-                    answer = Answer({job.trial: reason for job in jobs}, {})
-                _take(answer, folder)
-                failures |= answer.failures
-                for job in jobs:
-                    steps = job.trial.design.training.steps
-                    failure = answer.failures.get(job.trial) or find_divergence(RunFolder(folder), job.trial)
-                    on_progress(Progress(job.trial, steps, True, failure))
+                    reply = _fail_all(jobs, f"Ray gave it up: {type(error).__name__}")
+                _take(reply, folder)
+                failures |= reply.failures
+                _tell(jobs, reply, RunFolder(folder), on_progress)
         finally:
             for left in waiting:
                 with contextlib.suppress(ray.exceptions.RayError):
                     ray.cancel(left, force=True)
     return failures
+
+
+def _order(jobs: Sequence[Job], folder: Path, running: Running, mark: str) -> NodeOrder:
+    files, here = pack(folder, jobs), environment(running.device)
+    return NodeOrder(tuple(jobs), folder.resolve(), running, Path.cwd(), mark, files, here)
+
+
+def _fail_all(jobs: Sequence[Job], reason: str) -> NodeReply:
+    return NodeReply({job.trial: reason for job in jobs})
+
+
+def _tell(
+    jobs: Sequence[Job], reply: NodeReply, folder: RunFolder, on_progress: Callable[[Progress], None]
+) -> None:
+    for job in jobs:
+        failure = reply.failures.get(job.trial) or find_divergence(folder, job.trial)
+        on_progress(Progress(job.trial, job.trial.design.training.steps, True, failure))
 
 
 @contextlib.contextmanager
@@ -197,46 +192,37 @@ def _marked(folder: Path) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-def carry_out(order: Order) -> Answer:
+def carry_out(order: NodeOrder) -> NodeReply:
     """Run an order on this node."""
-    differences = compare_records(dict(order.environment), environment(order.device))
+    running = order.running
+    differences = compare_records(dict(order.environment), environment(running.device))
     if differences:
-        reason = f"another environment on the node: {'; '.join(differences)}"
-        return Answer({job.trial: reason for job in order.jobs}, {})
-    shared = (Path(order.folder) / "trials" / order.mark).exists()
+        return _fail_all(order.jobs, f"another environment on the node: {'; '.join(differences)}")
+    shared = (order.folder / "trials" / order.mark).exists()
     with contextlib.ExitStack() as stack:
-        folder = Path(order.folder if shared else stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = order.folder if shared else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if not shared:
             unpack(order.files, folder)
-        if Path(order.directory).is_dir():
+        if order.directory.is_dir():
             stack.enter_context(contextlib.chdir(order.directory))
         try:
-            failures = run_jobs(
-                order.jobs,
-                folder,
-                workers=1,
-                device=order.device,
-                on_progress=lambda _: None,
-                checkpoint_seconds=order.checkpoint_seconds,
-                scale=order.scale,
-            )
+            failures = run_jobs(order.jobs, folder, replace(running, workers=1), lambda _: None)
         except FolderError as error:
-            return Answer({}, {}, (), (error.code, error.problem, error.got, error.fix))
+            return NodeReply(stop=Stop.of(error))
         except MilepostError as error:
-            return Answer({job.trial: f"{error.problem} ({error.got})" for job in order.jobs}, {})
+            return _fail_all(order.jobs, reason_of(error))
         if shared:
-            return Answer(failures, {})
-        return Answer(failures, pack(folder, order.jobs), RunFolder(folder).journal.read().entries)
+            return NodeReply(failures)
+        return NodeReply(failures, pack(folder, order.jobs), RunFolder(folder).journal.read().entries)
 
 
-def _take(answer: Answer, folder: Path) -> None:
+def _take(reply: NodeReply, folder: Path) -> None:
     """Put what a node sent back into the run folder."""
-    if answer.stopped is not None:
-        code, problem, got, fix = answer.stopped
-        raise (DiskFull if code == DiskFull.code else FolderError)(problem, got=got, fix=fix)
-    unpack(answer.files, folder)
+    if reply.stop is not None:
+        raise reply.stop.error()
+    unpack(reply.files, folder)
     journal = Journal(folder / "journal.jsonl")
-    for entry in answer.events:
+    for entry in reply.events:
         if entry["event"] in _NEWS:
             told = {name: value for name, value in entry.items() if name != "time"}
             journal.append(told.pop("event"), told.pop("trial"), **told)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
 import tempfile
 import threading
@@ -12,13 +11,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from milepost.comparison.design import Trial
 from milepost.comparison.plan import Job, Progress
 from milepost.comparison.run_folder.folder import RunFolder
-from milepost.comparison.workers.scale import Scale
-from milepost.errors import DiskFull, FolderError, TrialFailed
+from milepost.comparison.workers.messages import Order, Reply
+from milepost.comparison.workers.running import Running
+from milepost.errors import TrialFailed
 from milepost.storage.processes import PIPE, TimeoutExpired, start_python
 
 _FAREWELL_SECONDS = 1.5  # for workers that are asked to stop, to finish a step and leave a checkpoint
@@ -33,12 +32,8 @@ _MOST_DEATHS = 2  # of processes, after which a trial has failed
 def run_jobs(
     jobs: Sequence[Job],
     folder: Path,
-    *,
-    workers: int,
-    device: str,
+    running: Running,
     on_progress: Callable[[Progress], None],
-    checkpoint_seconds: float = 30.0,
-    scale: Scale | None = None,
 ) -> dict[Trial, str]:
     """Run all jobs; results are left in the folder.
 
@@ -56,28 +51,23 @@ def run_jobs(
         DiskFull: MP108.
     """
     crew = _Crew(jobs, RunFolder(folder), on_progress)
-    scale = scale or Scale()
-    settings = {
-        "folder": str(folder),
-        "device": device,
-        "checkpoint_seconds": checkpoint_seconds,
-        "environment": scale.environment(),
-        "processes": scale.processes_per_trial,
-        "distributed": scale.distributed,
-    }
     with contextlib.ExitStack() as stack:
         hired: list[_Worker] = []
 
         def hire() -> None:
-            hired.append(stack.enter_context(_Worker(settings, crew.inbox)))
+            hired.append(stack.enter_context(_Worker(folder, running, crew.inbox)))
 
         try:
-            crew.run(min(workers, len(jobs)), hire)
+            crew.run(min(running.workers, len(jobs)), hire)
         except BaseException:
             for worker in hired:
                 worker.stop()
             raise
     return crew.failures
+
+
+_Inbox = queue.SimpleQueue["tuple[_Worker, Reply | None]"]
+"""What workers say, each with who says it; None once its output closed."""
 
 
 class _Crew:
@@ -86,12 +76,10 @@ class _Crew:
     def __init__(
         self, jobs: Sequence[Job], folder: RunFolder, on_progress: Callable[[Progress], None]
     ) -> None:
-        self.inbox: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
+        self.inbox: _Inbox = queue.SimpleQueue()
         self.failures: dict[Trial, str] = {}
-        self._waiting, self._elsewhere = (
-            deque(jobs),
-            set[Trial](),
-        )  # elsewhere: another call was at work there
+        self._waiting = deque(jobs)
+        self._elsewhere = set[Trial]()  # another call was at work there
         self._deaths = Counter[Trial]()
         self._folder, self._on_progress = folder, on_progress
 
@@ -100,8 +88,8 @@ class _Crew:
         for _ in range(workers):
             hire()
         while workers:
-            worker, answer = self.inbox.get()
-            if answer is None:  # its output closed: it was sent home, or it died
+            worker, reply = self.inbox.get()
+            if reply is None:  # its output closed: it was sent home, or it died
                 if not worker.started:
                     raise _cannot_start(worker)
                 if worker.job is not None:
@@ -110,25 +98,22 @@ class _Crew:
                     hire()
                 else:
                     workers -= 1
-            elif answer["kind"] == "stopped":
-                problem, got, fix = answer["error"]
-                raise (DiskFull if answer["code"] == DiskFull.code else FolderError)(
-                    problem, got=got, fix=fix
-                )
-            elif answer["kind"] in ("step", "note"):
+            elif reply.stop is not None:
+                raise reply.stop.error()
+            elif reply.kind in ("step", "note"):
                 assert worker.job is not None
-                self._on_progress(Progress(worker.job.trial, answer.get("steps", 0), note=answer.get("text")))
+                self._on_progress(Progress(worker.job.trial, reply.steps, note=reply.note))
             else:
-                self._next(worker, answer)
+                self._next(worker, reply)
 
-    def _next(self, worker: _Worker, answer: dict[str, Any]) -> None:
+    def _next(self, worker: _Worker, reply: Reply) -> None:
         """Take a worker's last word on its job, and give it another one."""
-        if answer["kind"] == "held":
+        if reply.kind == "held":
             assert worker.job is not None
             self._elsewhere.add(worker.job.trial)
             self._waiting.append(worker.job)
         elif worker.job is not None:
-            self._finish(worker.job, answer.get("reason"))
+            self._finish(worker.job, reply.reason)
         job = self._waiting.popleft() if self._waiting else None
         worker.give(job, wait=job is not None and job.trial in self._elsewhere)
 
@@ -160,23 +145,23 @@ def _cannot_start(worker: _Worker) -> TrialFailed:
     return TrialFailed(
         "a worker process cannot start",
         got=worker.last_words(),
-        fix="check the installation with: python -P -m milepost.comparison.workers.worker",
+        fix="check the installation with: python -P -m milepost.comparison.workers",
     )
 
 
 class _Worker:
     """One process, and a thread that passes its answers on."""
 
-    def __init__(self, settings: dict[str, Any], inbox: queue.SimpleQueue[Any]) -> None:
+    def __init__(self, folder: Path, running: Running, inbox: _Inbox) -> None:
         self.job: Job | None = None
         self.started = False
-        self._settings, self._inbox = settings, inbox
+        self._folder, self._running, self._inbox = folder, running, inbox
         self._end = 0.0
 
     def __enter__(self) -> _Worker:
         self._words = tempfile.TemporaryFile()
         self._process = start_python(
-            ["-m", "milepost.comparison.workers.worker"],
+            ["-m", "milepost.comparison.workers"],
             variables=_SURROUNDINGS,
             stdin=PIPE,
             stdout=PIPE,
@@ -202,7 +187,7 @@ class _Worker:
     def _listen(self) -> None:
         for line in self._process.stdout or ():
             self.started = True
-            self._inbox.put((self, json.loads(line)))
+            self._inbox.put((self, Reply.from_json(line)))
         self._inbox.put((self, None))
 
     def stop(self) -> None:
@@ -219,12 +204,8 @@ class _Worker:
             if job is None:
                 stdin.close()
                 return
-            trials = {
-                "trial": job.trial.to_json(),
-                "companions": [trial.to_json() for trial in job.companions],
-            }
-            order = self._settings | vars(job) | trials | {"wait": wait}
-            stdin.write(json.dumps(order).encode() + b"\n")
+            order = Order(job, self._folder, self._running, wait)
+            stdin.write(order.to_json().encode() + b"\n")
             stdin.flush()
 
     def last_words(self) -> str:
