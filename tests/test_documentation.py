@@ -71,13 +71,9 @@ def test_the_ten_minute_encoding_of_the_contributing_page_works(
     for index, block in enumerate(blocks):
         (tmp_path / f"root_bias_{index}.py").write_text(textwrap.dedent(block))
     monkeypatch.syspath_prepend(tmp_path)
-    before = dict(base._REGISTRY)
-    try:
-        for index in range(len(blocks)):
-            importlib.import_module(f"root_bias_{index}")  # the second runs the battery on the first
-        spec = "root-bias(start=0.5)"
-        model = build_gpt2(16, layers=1, dim=16, heads=2, max_len=8, init_std=0.1, encoding=spec, seed=0)
-        assert model.base_model.milepost.slopes.tolist() == [0.5, 0.5]
-    finally:
-        base._REGISTRY.clear()
-        base._REGISTRY.update(before)
+    monkeypatch.setattr(base._REGISTRY, "_known", {**base._REGISTRY._known})
+    for index in range(len(blocks)):
+        importlib.import_module(f"root_bias_{index}")  # the second runs the battery on the first
+    spec = "root-bias(start=0.5)"
+    model = build_gpt2(16, layers=1, dim=16, heads=2, max_len=8, init_std=0.1, encoding=spec, seed=0)
+    assert model.base_model.milepost.slopes.tolist() == [0.5, 0.5]

@@ -15,7 +15,7 @@ from milepost.cli import VERBS
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "milepost"
 FLOORS = [
-    {"errors", "spec", "finding", "storage"},
+    {"errors", "spec", "finding", "storage", "plugins"},
     {"corpus", "encodings", "tables", "statistics"},
     {"diagnostics", "models", "tasks"},
     {"comparison", "extension", "probing", "monitoring"},

@@ -11,6 +11,7 @@
     ├── MissingExtra       MP106      2   (ImportError)  an optional dependency is not installed
     ├── FolderError        MP107      2   (ValueError)   a run folder that belongs to something else
     │   └── DiskFull       MP108      2                  no room for what is to be written
+    ├── PluginError        MP109      2   (ImportError)  a file or package of your own that cannot be imported
     ├── DataError          MP110      3   (ValueError)   data that cannot be used
     ├── UnknownFamily      MP120      3   (LookupError)  a model family Milepost does not know
     ├── SwapRefused        MP121      3   (ValueError)   an encoding that cannot go into this model
@@ -179,6 +180,13 @@ class DiskFull(FolderError):
     """A disk or a quota has no room for what is to be written; what was whole stays whole."""
 
     code = "MP108"
+
+
+class PluginError(MilepostError, ImportError):
+    """Code that is not Milepost's cannot be imported: a file of ``--import``, or an installed package."""
+
+    code = "MP109"
+    exit_code = 2
 
 
 class DataError(MilepostError, ValueError):

@@ -20,7 +20,7 @@ import abc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from milepost.encodings.positions import count_from
 from milepost.errors import OptionError, SpecError, UnknownName
+from milepost.plugins.registry import Registry
 from milepost.spec import Spec, Value, is_name, parse_spec
 
 Positions: TypeAlias = "range | Int64[Tensor, '*batch seq']"
@@ -240,29 +241,26 @@ class Encoding(nn.Module, abc.ABC):
         return embeddings if added is None else embeddings + added.to(embeddings.dtype)
 
 
-_REGISTRY: dict[str, type[Encoding]] = {}
+_REGISTRY: Registry[Encoding] = Registry("encoding", "milepost.encodings")
+_E = TypeVar("_E", bound=type[Encoding])
 
 
-def register(name: str) -> Callable[[type[Encoding]], type[Encoding]]:
+def register(name: str) -> Callable[[_E], _E]:
     """Class decorator that puts an encoding into the registry under ``name``.
 
     Raises:
         OptionError: MP105, when the name is taken.
     """
-
-    def put(cls: type[Encoding]) -> type[Encoding]:
-        if name in _REGISTRY:
-            raise OptionError("this encoding's name is taken", got=name, fix="choose another name")
-        cls.name = name
-        _REGISTRY[name] = cls
-        return cls
-
-    return put
+    return _REGISTRY.register(name)
 
 
 def registered() -> dict[str, type[Encoding]]:
-    """All encodings by name, sorted."""
-    return dict(sorted(_REGISTRY.items()))
+    """All encodings by name, sorted; those of installed packages too, which are then imported.
+
+    Raises:
+        PluginError: MP109, a package that cannot be imported.
+    """
+    return _REGISTRY.everything()
 
 
 def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:
@@ -270,12 +268,11 @@ def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:
 
     Raises:
         UnknownName: MP104, no encoding of this name; the nearest is offered.
+        PluginError: MP109, an installed package offers the name and cannot be imported.
         SpecError: MP103, an option that this encoding does not have, or of the wrong kind.
     """
     spec = parse_spec(spec) if isinstance(spec, str) else spec
-    if spec.name not in _REGISTRY:
-        raise UnknownName.among("encoding", spec.name, _REGISTRY)
-    cls = _REGISTRY[spec.name]
+    cls = _REGISTRY.find(spec.name)
     options = _completed(spec, cls.defaults, cls.nested)
     for key in cls.numbers:
         if isinstance(options[key], str) and options[key] != "auto":

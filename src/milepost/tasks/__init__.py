@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
+from typing import TypeVar
 
 from milepost.corpus.text import BUILTINS, TextSource, read_text
-from milepost.errors import UnknownName
+from milepost.plugins.registry import Registry
 from milepost.tasks.causal_lm import CausalLM
 from milepost.tasks.task import Floor, Head, Measured, Metric, Options, Task
 
@@ -22,36 +23,44 @@ __all__ = [
     "TextSource",
     "find_task",
     "read_text",
+    "register_task",
 ]
 
-TASKS: dict[str, tuple[str, str]] = {
-    "causal-lm": ("causal_lm", "CausalLM"),
-    "masked-lm": ("masked_lm", "MaskedLM"),
-    "classify": ("classify", "Classify"),
-    "tag": ("tag", "Tag"),
-    "forecast": ("forecast", "Forecast"),
-    "images": ("images", "Images"),
-    "addition": ("symbols", "Addition"),
-    "copy": ("symbols", "Copy"),
-    "needle": ("symbols", "Needle"),
-    "parity": ("symbols", "Parity"),
-    "reverse": ("symbols", "Reverse"),
-    "sorting": ("symbols", "Sorting"),
+TASKS: dict[str, str] = {
+    "causal-lm": "milepost.tasks.causal_lm:CausalLM",
+    "masked-lm": "milepost.tasks.masked_lm:MaskedLM",
+    "classify": "milepost.tasks.classify:Classify",
+    "tag": "milepost.tasks.tag:Tag",
+    "forecast": "milepost.tasks.forecast:Forecast",
+    "images": "milepost.tasks.images:Images",
+    "addition": "milepost.tasks.symbols:Addition",
+    "copy": "milepost.tasks.symbols:Copy",
+    "needle": "milepost.tasks.symbols:Needle",
+    "parity": "milepost.tasks.symbols:Parity",
+    "reverse": "milepost.tasks.symbols:Reverse",
+    "sorting": "milepost.tasks.symbols:Sorting",
 }
-"""Module and class of each task; loaded when it is asked for."""
+"""Module and class of each of our own tasks; loaded when it is asked for."""
+_REGISTRY: Registry[Task] = Registry("task", "milepost.tasks", TASKS)
+_T = TypeVar("_T", bound=type[Task])
+
+
+def register_task(name: str) -> Callable[[_T], _T]:
+    """Class decorator that makes a task known under ``name``, as ``--task`` takes it.
+
+    Raises:
+        OptionError: MP105, when the name is taken.
+    """
+    return _REGISTRY.register(name)
 
 
 def find_task(name: str) -> type[Task]:
     """The class of a task.
 
     Raises:
-        UnknownName: MP104.
+        UnknownName: MP104. PluginError: MP109, an installed package offers the name and cannot be imported.
 
     >>> find_task("causal-lm").name
     'causal-lm'
     """
-    if name not in TASKS:
-        raise UnknownName.among("task", name, TASKS)
-    module, kind = TASKS[name]
-    found: type[Task] = getattr(importlib.import_module(f"milepost.tasks.{module}"), kind)
-    return found
+    return _REGISTRY.find(name)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from milepost.errors import DataError, OptionError, SpecError, TableTooShort, UnknownName
+from milepost.errors import DataError, OptionError, SpecError, TableTooShort
+from milepost.plugins.registry import Registry
 from milepost.spec import Spec, Value, parse_spec
 
 if TYPE_CHECKING:
@@ -222,11 +223,11 @@ def wrong_kind(method: Method, kind: Kind) -> OptionError:
     return OptionError(
         f"{method.name} is not for {kind} tables",
         got=str(method.spec),
-        fix=f"take one of: {', '.join(name for name, one in registered_methods().items() if one.kind == kind)}",
+        fix=f"take one of: {', '.join(name for name, one in _REGISTRY.loaded().items() if one.kind == kind)}",
     )
 
 
-_REGISTRY: dict[str, type[Method]] = {}
+_REGISTRY: Registry[Method] = Registry("method", "milepost.methods")
 _M = TypeVar("_M", bound=type[Method])
 
 
@@ -236,20 +237,16 @@ def register_method(name: str) -> Callable[[_M], _M]:
     Raises:
         OptionError: MP105, when the name is taken.
     """
-
-    def put(cls: _M) -> _M:
-        if name in _REGISTRY:
-            raise OptionError("this method's name is taken", got=name, fix="choose another name")
-        cls.name = name
-        _REGISTRY[name] = cls
-        return cls
-
-    return put
+    return _REGISTRY.register(name)
 
 
 def registered_methods() -> dict[str, type[Method]]:
-    """All methods by name, sorted."""
-    return dict(sorted(_REGISTRY.items()))
+    """All methods by name, sorted; those of installed packages too, which are then imported.
+
+    Raises:
+        PluginError: MP109, a package that cannot be imported.
+    """
+    return _REGISTRY.everything()
 
 
 def build_method(spec: Spec | str) -> Method:
@@ -258,15 +255,14 @@ def build_method(spec: Spec | str) -> Method:
     Raises:
         SpecError: MP103, text that is no spec, an option that the method lacks, or of the wrong kind.
         UnknownName: MP104, no method of this name; the nearest is offered.
+        PluginError: MP109, an installed package offers the name and cannot be imported.
         OptionError: MP105, an option out of its range.
 
     >>> build_method("hierarchical(alpha=0.3)").options
     {'alpha': 0.3}
     """
     spec = parse_spec(spec) if isinstance(spec, str) else spec
-    if spec.name not in _REGISTRY:
-        raise UnknownName.among("method", spec.name, _REGISTRY)
-    cls = _REGISTRY[spec.name]
+    cls = _REGISTRY.find(spec.name)
     return cls(**_read(spec, {field.name: cast(Value, field.default) for field in fields(cls)}))
 
 
