@@ -28,7 +28,7 @@ def test_an_installed_package_is_imported_when_its_name_is_used(things: Things, 
 def test_a_listing_imports_all_of_them(things: Things, install: Install) -> None:
     install("a_package", MODULE.format(name="a"), ("a",))
     install("b_package", MODULE.format(name="b"), ("b",))
-    assert list(things.everything()) == ["a", "b", "ours"]
+    assert list(things.everything()) == ["ours", "a", "b"]
 
 
 @pytest.mark.parametrize(

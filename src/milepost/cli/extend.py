@@ -15,11 +15,23 @@ Examples:
   milepost extend my-gpt2/ --to 256 --method crop --verify model
   milepost extend my-bert/ --to 2048 --choose my-texts/ --dry-run
 
-Methods: hierarchical(alpha=0.4), tile, linear, cubic, keep(first=20), right, reflect, mean, sinusoid-fit, zeros, normal,
-crop; group and recur for milepost.load alone; for images bicubic. docs/extension.md says what each keeps.
+milepost extend --methods lists the methods, what each of them keeps, and which ones --choose measures.
 
 Exit codes: 0 written and proved; 1 a proof failed, or no method is better than none; 2 usage or environment; 3 input refused, nothing written.
 """
+
+
+def _list_methods(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    """Print what the registry holds; ``--help`` does not, for methods need numpy."""
+    if not wanted or context.resilient_parsing:
+        return
+    from milepost.extension.methods import build_method, registered_methods
+
+    for name, cls in registered_methods().items():
+        click.echo(f"{build_method(name).full_spec}: {cls.guarantee}")
+        if cls.not_a_candidate:
+            click.echo(f"    --choose does not measure it: {cls.not_a_candidate}")
+    context.exit()
 
 
 @click.command("extend", epilog=_EPILOG)
@@ -30,6 +42,10 @@ Exit codes: 0 written and proved; 1 a proof failed, or no method is better than 
 @click.option(
     "--method", metavar="SPEC", help="How new rows are made.  [default: hierarchical; images: bicubic]"
 )
+@click.option(
+    "--methods", is_flag=True, is_eager=True, expose_value=False, callback=_list_methods,
+    help="List the methods and exit.",
+)  # fmt: skip
 @click.option("--out", metavar="DIR", help="Folder to be made.  [default: NAME-N in the current one]")
 @click.option(
     "--verify", default="files", show_default=True, metavar="WORD",

@@ -260,7 +260,7 @@ def registered() -> dict[str, type[Encoding]]:
     Raises:
         PluginError: MP109, a package that cannot be imported.
     """
-    return _REGISTRY.everything()
+    return dict(sorted(_REGISTRY.everything().items()))
 
 
 def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:

@@ -77,11 +77,12 @@ class Registry(Generic[T]):
         return self._known[name]
 
     def loaded(self) -> dict[str, type[T]]:
-        """All classes but those of packages that were not asked for, by name, sorted."""
-        return {name: self.find(name) for name in sorted({*self._lazy, *self._known})}
+        """All classes but those of packages that were not asked for: Milepost's in order of registration, then others sorted."""
+        own = [*self._lazy, *(name for name, cls in self._known.items() if _is_own(cls))]
+        return {name: self.find(name) for name in [*own, *sorted(self._known.keys() - own)]}
 
     def everything(self) -> dict[str, type[T]]:
-        """All classes by name, sorted; every installed package with an entry point of this group is imported.
+        """As :meth:`loaded`; before, every installed package with an entry point of this group is imported.
 
         Raises:
             PluginError: MP109, as in :meth:`find`, or a package that offers one of Milepost's own names.

@@ -28,8 +28,8 @@ from milepost.errors import (
     OptionError,
     UnknownName,
 )
+from milepost.extension.methods import default_candidates
 from milepost.reporting import read_schema
-from milepost.tuning.selection.measure import CANDIDATES
 
 sys.path.insert(
     0, str(Path(__file__).parents[1])
@@ -101,7 +101,7 @@ def without_times(result: dict[str, Any]) -> dict[str, Any]:
 def test_the_method_that_continues_what_the_model_learnt_is_recommended(periodic: Path) -> None:
     result = run(periodic)
     assert result["objective"] == "causal-lm"
-    assert [row["method"] for row in result["candidates"]] == list(CANDIDATES)
+    assert [row["method"] for row in result["candidates"]] == list(default_candidates())
     assert result["recommendation"]["method"] == "tile"
     found = {row["method"]: row["metrics"]["end"] for row in result["candidates"] if row["status"] == "done"}
     assert found["tile"]["verdict"] == "better"

@@ -38,6 +38,9 @@ class Method(abc.ABC):
             inputs within the old length see no change.
         shrinks: whether the target is smaller than the table, and never larger.
         position_rule: whether the table stays as it is and positions are mapped to its rows (``PositionRule``).
+        candidates: the spec strings that ``choose`` measures when none are named: the method with its defaults, if the
+            class names no others.
+        not_a_candidate: why ``choose`` measures none; empty if it does.
     """
 
     name: ClassVar[str]
@@ -47,6 +50,8 @@ class Method(abc.ABC):
     keeps_old_rows: ClassVar[bool]
     shrinks: ClassVar[bool] = False
     position_rule: ClassVar[bool] = False
+    candidates: ClassVar[tuple[str, ...]] = ()
+    not_a_candidate: ClassVar[str] = ""
 
     @property
     def options(self) -> dict[str, Value]:
@@ -62,7 +67,19 @@ class Method(abc.ABC):
         """
         defaults = {field.name: field.default for field in fields(self)}
         changed = {key: value for key, value in self.options.items() if value != defaults[key]}
-        return Spec(self.name, {k: Spec(v) if isinstance(v, str) else v for k, v in changed.items()})
+        return self._spell(changed)
+
+    @property
+    def full_spec(self) -> Spec:
+        """The spec with all options, defaults included.
+
+        >>> str(build_method("hierarchical").full_spec)
+        'hierarchical(alpha=0.4)'
+        """
+        return self._spell(self.options)
+
+    def _spell(self, options: Mapping[str, Value]) -> Spec:
+        return Spec(self.name, {k: Spec(v) if isinstance(v, str) else v for k, v in options.items()})
 
     def fewest_rows(self) -> int:
         """The usable rows that it needs at least."""
@@ -235,18 +252,40 @@ def register_method(name: str) -> Callable[[_M], _M]:
     """Class decorator that puts a method into the registry under ``name``.
 
     Raises:
-        OptionError: MP105, when the name is taken.
+        OptionError: MP105, when the name is taken, or the class does not say whether ``choose`` can measure it.
     """
-    return _REGISTRY.register(name)
+    register = _REGISTRY.register(name)
+
+    def put(cls: _M) -> _M:
+        measurable = cls.kind == "text" and not cls.shrinks
+        if (cls.not_a_candidate and cls.candidates) or not (cls.not_a_candidate or measurable):
+            raise OptionError(
+                "a method is a candidate of `choose`, or says why not",
+                got=f"{name}: candidates={cls.candidates}, not_a_candidate={cls.not_a_candidate!r}",
+                fix="set one of the two; only methods that lengthen tables of text can be candidates",
+            )
+        cls.candidates = () if cls.not_a_candidate else cls.candidates or (name,)
+        return register(cls)
+
+    return put
 
 
 def registered_methods() -> dict[str, type[Method]]:
-    """All methods by name, sorted; those of installed packages too, which are then imported.
+    """All methods by name, in the order of help texts; those of installed packages last, which are then imported.
 
     Raises:
         PluginError: MP109, a package that cannot be imported.
     """
     return _REGISTRY.everything()
+
+
+def default_candidates() -> tuple[str, ...]:
+    """The spec strings that ``choose`` measures when none are named; of installed packages only what was asked for before.
+
+    >>> default_candidates()[:3]
+    ('tile', 'hierarchical(alpha=0.05)', 'hierarchical(alpha=0.1)')
+    """
+    return tuple(spec for cls in _REGISTRY.loaded().values() for spec in cls.candidates)
 
 
 def build_method(spec: Spec | str) -> Method:

@@ -42,6 +42,7 @@ class Bicubic(Method):
     source = "Keys 1981 (a = -1/2) with antialias, as in timm and torch; differs: arithmetic is float64"
     kind = "image"
     keeps_old_rows = False
+    not_a_candidate = "images cannot be measured yet"
 
     def apply(
         self, rows: Float[np.ndarray, "rows dim"], to_length: int, *, rng_seed: int = 0

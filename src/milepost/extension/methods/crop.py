@@ -29,6 +29,7 @@ class Crop(TextMethod):
     source = "nanoGPT, crop_block_size; differs: every place of the length changes with it"
     keeps_old_rows = True
     shrinks = True
+    not_a_candidate = "it makes a table shorter"
 
     def _rows(
         self, rows: Float[np.ndarray, "rows dim"], to_length: int, rng_seed: int

@@ -40,6 +40,12 @@ class Hierarchical(TextMethod):
     guarantee = "rows 0..n-1 are bit-identical; each new row is a blend of two old ones"
     source = "Su 2020 (hierarchical decomposition); differs: old rows are copied, reserved rows stay out"
     keeps_old_rows = True
+    candidates = (
+        "hierarchical(alpha=0.05)",
+        "hierarchical(alpha=0.1)",
+        "hierarchical(alpha=0.2)",
+        "hierarchical",
+    )
 
     alpha: float = 0.4
 

@@ -33,6 +33,7 @@ class Normal(TextMethod):
     guarantee = "rows 0..n-1 are bit-identical; new rows are random and must be trained"
     source = "the initialiser of BERT and GPT-2; differs: the table's own standard deviation"
     keeps_old_rows = True
+    not_a_candidate = "a start for training"
 
     def _rows(
         self, rows: Float[np.ndarray, "rows dim"], to_length: int, rng_seed: int

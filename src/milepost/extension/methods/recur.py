@@ -30,6 +30,7 @@ class Recur(PositionRule):
 
     guarantee = "the table is unchanged; inputs within n positions read the same rows as before"
     source = "Zhu et al. 2024 (LongEmbed), recurrent positions"
+    not_a_candidate = "it reads the rows that tile copies"
 
     def positions(self, length: int, rows: int) -> Int64[np.ndarray, " length"]:
         """See ``PositionRule.positions``."""

@@ -28,6 +28,7 @@ class Zeros(TextMethod):
     guarantee = "rows 0..n-1 are bit-identical; new rows are zero and must be trained"
     source = "a start for training: zeros"
     keeps_old_rows = True
+    not_a_candidate = "a start for training"
 
     def _rows(
         self, rows: Float[np.ndarray, "rows dim"], to_length: int, rng_seed: int

@@ -15,7 +15,7 @@ import numpy as np
 
 from milepost import __version__
 from milepost.errors import DataError, MilepostError, MissingExtra, ModelError, OptionError
-from milepost.extension.methods import Method, build_method
+from milepost.extension.methods import Method, build_method, default_candidates
 from milepost.extension.plan import read_size
 from milepost.spec import parse_specs
 from milepost.storage.files import expand
@@ -30,22 +30,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION: Final = 1
 FEWEST_DOCUMENTS: Final = 3
-CANDIDATES: Final = (
-    "tile",
-    "hierarchical(alpha=0.05)",
-    "hierarchical(alpha=0.1)",
-    "hierarchical(alpha=0.2)",
-    "hierarchical",
-    "linear",
-    "cubic",
-    "keep",
-    "right",
-    "reflect",
-    "mean",
-    "sinusoid-fit",
-    "group",
-)
-"""All methods for text but those that are a start for training, and ``recur``, which reads the rows that ``tile`` copies."""
 
 
 @dataclass(frozen=True)
@@ -204,14 +188,14 @@ def _build(candidates: Sequence[str] | str | None) -> list[Method]:
     Raises:
         OptionError: MP105, methods for images, or that make a table shorter. UnknownName: MP104. SpecError: MP103.
     """
-    wanted = parse_specs(candidates) if isinstance(candidates, str) else candidates or CANDIDATES
+    wanted = parse_specs(candidates) if isinstance(candidates, str) else candidates or default_candidates()
     methods = [build_method(one) for one in wanted]
     for method in methods:
         if method.kind != "text" or method.shrinks:
             raise OptionError(
                 "this method gives no text model more positions",
                 got=str(method.spec),
-                fix=f"candidates like: {', '.join(CANDIDATES[:3])}",
+                fix=f"candidates like: {', '.join(default_candidates()[:3])}",
             )
     return list({str(method.spec): method for method in methods}.values())
 
