@@ -23,7 +23,7 @@ import torch
 from scipy.interpolate import CubicSpline
 from torch import nn
 
-from milepost.diagnostics.inspect.findings import FINDINGS, Facts, check_table
+from milepost.diagnostics.inspect.findings import CHECKS, Facts, check_table
 from milepost.diagnostics.inspect.measures import measure
 from milepost.statistics.chance import shipped_chance
 
@@ -261,7 +261,7 @@ def check(case: Case) -> dict[str, str]:
 def score(cases: list[tuple[Case, dict[str, str]]]) -> dict[str, dict[str, object]]:
     """Precision, recall and abstentions by finding, over the cases where the truth is known."""
     scores: dict[str, dict[str, object]] = {}
-    for code in FINDINGS:
+    for code in CHECKS:
         count: Counter[str] = Counter()
         missed: dict[str, int] = defaultdict(int)
         wrong: dict[str, int] = defaultdict(int)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from milepost.diagnostics.doctor import Change
+    from milepost.diagnostics.doctor import FieldChange
 
 _EPILOG = """\b
 Examples:
@@ -107,7 +107,7 @@ def _run(model: str) -> list[dict[str, str]]:
             "--run loads a folder", got=f"MODEL {model}", fix="leave out --run, or download the model"
         )
     try:
-        from milepost.models.check.positions import check_folder
+        from milepost.models.check.folder import check_folder
     except ModuleNotFoundError as error:
         raise MissingExtra.of("torch", str(error.name)) from error
     return [found.document() for found in check_folder(folder)]
@@ -126,7 +126,7 @@ def _refuse_contradictions(*, dry_run: bool, github: bool, html: str | None, as_
         raise OptionError("--dry-run writes nothing", got=f"--html {html}", fix="leave out one of them")
 
 
-def _difference(model: str, changes: Sequence[Change]) -> Iterator[str]:
+def _difference(model: str, changes: Sequence[FieldChange]) -> Iterator[str]:
     """What --fix would change, as a unified diff; long lines are cut, for a tokenizer may be one line of megabytes."""
     import difflib
 
@@ -145,7 +145,7 @@ def _difference(model: str, changes: Sequence[Change]) -> Iterator[str]:
             yield printable(cut)
 
 
-def _describe(change: Change, verb: str) -> str:
+def _describe(change: FieldChange, verb: str) -> str:
     import json
 
     from milepost.errors import printable

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.diagnostics.doctor import Change, apply_fixes, doctor, plan_fixes
+from milepost.diagnostics.doctor import FieldChange, apply_fixes, doctor, plan_fixes
 from milepost.errors import DataError, FolderError, OptionError, UnsafeFile
 from milepost.storage.json_edits import replace_value
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
 from folders import BERT, ROWS, make_folder
 
-LIMIT = Change("tokenizer_config.json", "model_max_length", None, ROWS)
+LIMIT = FieldChange("tokenizer_config.json", "model_max_length", None, ROWS)
 WINDOWS = os.name == "nt"
 
 
@@ -106,15 +106,15 @@ def test_the_mode_is_kept_and_nothing_is_left_beside(folder: Path) -> None:
 
 def test_a_plan_that_is_out_of_date_writes_nothing(folder: Path) -> None:
     before = contents(folder)
-    good = Change("config.json", "max_position_embeddings", ROWS, 64)
-    for stale in (Change("tokenizer_config.json", "model_max_length", 99, ROWS), LIMIT.__class__("tokenizer_config.json", "model_max_length", False, 1)):  # fmt: skip
+    good = FieldChange("config.json", "max_position_embeddings", ROWS, 64)
+    for stale in (FieldChange("tokenizer_config.json", "model_max_length", 99, ROWS), LIMIT.__class__("tokenizer_config.json", "model_max_length", False, 1)):  # fmt: skip
         with pytest.raises(DataError, match="no longer holds"):
             apply_fixes(folder, [good, stale])
         assert contents(folder) == before
 
 
 def test_two_changes_of_one_file_are_one_writing(folder: Path) -> None:
-    changes = [LIMIT, Change("tokenizer_config.json", "max_length", None, 8)]
+    changes = [LIMIT, FieldChange("tokenizer_config.json", "max_length", None, 8)]
     assert apply_fixes(folder, changes) == ["tokenizer_config.json"]
     assert json.loads((folder / "tokenizer_config.json").read_text()) == {
         "model_max_length": ROWS,
@@ -125,7 +125,7 @@ def test_two_changes_of_one_file_are_one_writing(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["../config.json", "/etc/passwd", "model.safetensors", "notes.json", ""])
 def test_other_files_are_never_touched(name: str, folder: Path) -> None:
     with pytest.raises(OptionError, match="not mended"):
-        apply_fixes(folder, [Change(name, "a", None, 1)])
+        apply_fixes(folder, [FieldChange(name, "a", None, 1)])
 
 
 @pytest.mark.skipif(WINDOWS, reason="links need a privilege")
@@ -149,7 +149,7 @@ def test_a_hub_cache_is_read_but_never_written(tmp_path: Path) -> None:
     linked.rename(blobs / "123")
     linked.symlink_to(Path("..") / ".." / "blobs" / "123")
     assert plan_fixes(snapshot) == [LIMIT]
-    for change in (LIMIT, Change("config.json", "max_position_embeddings", ROWS, 64)):
+    for change in (LIMIT, FieldChange("config.json", "max_position_embeddings", ROWS, 64)):
         with pytest.raises(FolderError, match="Hub cache"):
             apply_fixes(snapshot, [change])
     assert (blobs / "123").read_text() == "{}"
@@ -170,7 +170,7 @@ def test_a_write_that_fails_leaves_the_old_files(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FolderError, match="No space left"):
-        apply_fixes(folder, [LIMIT, Change("config.json", "max_position_embeddings", ROWS, 64)])
+        apply_fixes(folder, [LIMIT, FieldChange("config.json", "max_position_embeddings", ROWS, 64)])
     monkeypatch.undo()
     assert contents(folder) == before
 

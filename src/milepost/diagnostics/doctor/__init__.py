@@ -1,15 +1,16 @@
 """The doctor: a folder's limits, checks MP3xx of them, and changes that mend JSON fields."""
 
-from milepost.diagnostics.doctor.case import CHECKS, Case, Change, Limit, Twin
 from milepost.diagnostics.doctor.diagnosis import doctor
 from milepost.diagnostics.doctor.fixes import apply_fixes, plan_fixes, preview_fixes
+from milepost.diagnostics.doctor.folder import CHECKS, Limit, ModelFolder, Twin
 from milepost.diagnostics.doctor.text import measure_text
+from milepost.finding import FieldChange
 
 __all__ = [
     "CHECKS",
-    "Case",
-    "Change",
+    "FieldChange",
     "Limit",
+    "ModelFolder",
     "Twin",
     "apply_fixes",
     "doctor",

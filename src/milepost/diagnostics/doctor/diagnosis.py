@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from milepost.diagnostics.doctor import checks  # noqa: F401  (enters the checks)
-from milepost.diagnostics.doctor.case import Case, run_checks
-from milepost.diagnostics.doctor.reading import read_case
+from milepost.diagnostics.doctor.folder import ModelFolder, run_checks
+from milepost.diagnostics.doctor.reading import read_folder
 from milepost.diagnostics.doctor.text import measure_text
 from milepost.errors import OptionError
 from milepost.tables import MAX_HEADER_BYTES
@@ -44,24 +44,26 @@ def doctor(
     """
     if tokenizer is not None and text is None:
         raise OptionError("a tokenizer counts a text", got="no text", fix="add --text FILE")
-    case = read_case(model, revision=revision, max_header_bytes=max_header_bytes, allow_pickle=allow_pickle)
-    findings, changes = run_checks(case)
-    checkpoint = case.checkpoint
+    folder = read_folder(
+        model, revision=revision, max_header_bytes=max_header_bytes, allow_pickle=allow_pickle
+    )
+    findings, changes = run_checks(folder)
+    checkpoint = folder.checkpoint
     return {
         "schema_version": SCHEMA_VERSION,
         "source": checkpoint.source,
         "family": checkpoint.family.name if checkpoint.family else None,
         "model_type": checkpoint.model_type,
         "positions_by": checkpoint.positions_by,
-        "limits": {name: limit.document() for name, limit in case.limits.items()},
-        "tables": _tables(case),
+        "limits": {name: limit.document() for name, limit in folder.limits.items()},
+        "tables": _tables(folder),
         "findings": [finding.document() for finding in findings],
         "changes": [change.document() for change in changes],
-        "text": None if text is None else measure_text(text, tokenizer or model, case.limits),
+        "text": None if text is None else measure_text(text, tokenizer or model, folder.limits),
     }
 
 
-def _tables(case: Case) -> list[dict[str, Any]]:
+def _tables(folder: ModelFolder) -> list[dict[str, Any]]:
     return [
         {
             "key": table.key,
@@ -73,5 +75,5 @@ def _tables(case: Case) -> list[dict[str, Any]]:
             "expected_rows": table.expected_rows,
             "length_field": table.length_field,
         }
-        for table, _ in case.placed
+        for table, _ in folder.placed
     ]

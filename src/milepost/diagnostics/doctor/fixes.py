@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from milepost.diagnostics.doctor.case import Change, dig, run_checks
-from milepost.diagnostics.doctor.reading import OBJECTS, read_case
+from milepost.diagnostics.doctor.folder import dig, run_checks
+from milepost.diagnostics.doctor.reading import OBJECTS, read_folder
 from milepost.errors import DataError, FolderError, OptionError
+from milepost.finding import FieldChange
 from milepost.storage.files import durable
 from milepost.storage.json_edits import replace_value
 from milepost.tables import Folder, locate_transformer, parse_json
@@ -18,7 +19,7 @@ from milepost.tables import Folder, locate_transformer, parse_json
 _FILES = frozenset(OBJECTS) | {"tokenizer.json"}
 
 
-def plan_fixes(report_or_model: Mapping[str, Any] | str | os.PathLike[str]) -> list[Change]:
+def plan_fixes(report_or_model: Mapping[str, Any] | str | os.PathLike[str]) -> list[FieldChange]:
     """The changes that mend what can be mended safely: JSON fields of issues, no tensors.
 
     Args:
@@ -31,16 +32,18 @@ def plan_fixes(report_or_model: Mapping[str, Any] | str | os.PathLike[str]) -> l
     16
     """
     if not isinstance(report_or_model, Mapping):
-        return run_checks(read_case(report_or_model))[1]
+        return run_checks(read_folder(report_or_model))[1]
     try:
-        return [Change(**change) for change in report_or_model["changes"]]
+        return [FieldChange(**change) for change in report_or_model["changes"]]
     except (KeyError, TypeError):
         raise OptionError(
             "this is no report of doctor", got="no changes in it", fix="give what doctor returned"
         ) from None
 
 
-def preview_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> dict[str, tuple[str, str]]:
+def preview_fixes(
+    model: str | os.PathLike[str], changes: Iterable[FieldChange]
+) -> dict[str, tuple[str, str]]:
     """What ``apply_fixes`` would write: each file's text as it is, and as it would be. Nothing is written.
 
     Args:
@@ -63,7 +66,7 @@ def preview_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> d
     return texts
 
 
-def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> list[str]:
+def apply_fixes(model: str | os.PathLike[str], changes: Iterable[FieldChange]) -> list[str]:
     """Write the changes into the model's JSON files.
 
     Guarantee: all changes are checked before the first file is written; each file is written beside, flushed to disk and
@@ -91,7 +94,7 @@ def apply_fixes(model: str | os.PathLike[str], changes: Iterable[Change]) -> lis
     return list(texts)
 
 
-def _read(folder: Path, change: Change) -> str:
+def _read(folder: Path, change: FieldChange) -> str:
     if change.file not in _FILES:
         raise OptionError(
             "this file is not mended", got=ascii(change.file), fix=f"known: {', '.join(sorted(_FILES))}"
@@ -109,7 +112,7 @@ def _read(folder: Path, change: Change) -> str:
         return source.read(change.file, 0, source.size(change.file)).decode("utf-8", errors="strict")
 
 
-def _edit(change: Change, text: str) -> str:
+def _edit(change: FieldChange, text: str) -> str:
     fields = change.field.split(".")
     now = dig(parse_json(text.encode(), change.file), fields)
     if now != change.old or type(now) is not type(change.old):

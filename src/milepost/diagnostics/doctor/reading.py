@@ -1,4 +1,4 @@
-"""From a model's folder or Hub id to a case."""
+"""From a model's folder or Hub id to what the checks look at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from milepost.diagnostics.doctor.case import Case, Twin
+from milepost.diagnostics.doctor.folder import ModelFolder, Twin
 from milepost.diagnostics.doctor.limits import measure_limits
 from milepost.diagnostics.doctor.twins import find_twins
 from milepost.errors import OptionError
@@ -41,13 +41,13 @@ _HEAD_BYTES = 128 * 1024
 _LARGE_BYTES = 4_000_000
 
 
-def read_case(
+def read_folder(
     model: str | os.PathLike[str],
     *,
     revision: str | None = None,
     max_header_bytes: int = MAX_HEADER_BYTES,
     allow_pickle: bool = False,
-) -> Case:
+) -> ModelFolder:
     """Read everything that the checks look at; what is malformed is refused, what is missing is left out.
 
     Raises:
@@ -68,13 +68,13 @@ def read_case(
     if located is not None and located != expand(model):
         with Folder(expand(model)) as outer:
             documents["modules.json"] = {"modules": read_modules(outer)}
-    case = Case(
+    folder = ModelFolder(
         checkpoint=replace(checkpoint, source=os.fspath(model)),
         placed=tuple((table, matches[table.key]) for table in checkpoint.tables),
         documents=documents,
         twins=twins,
     )
-    return replace(case, limits=measure_limits(case))
+    return replace(folder, limits=measure_limits(folder))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from milepost.corpus import MAX_TOKENIZER_BYTES, TokenizerProcess
-from milepost.diagnostics.doctor.case import Limit
+from milepost.diagnostics.doctor.folder import Limit
 from milepost.errors import DataError, OptionError, UnsafeFile
 from milepost.storage.files import expand, open_regular
 from milepost.tables import Folder, locate_transformer

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from milepost.diagnostics.doctor.case import Twin
+from milepost.diagnostics.doctor.folder import Twin
 from milepost.tables import COPY_FOLDERS, Checkpoint, Folder, HubModel, is_copy
 
 MAX_BYTES: Final = 1 << 30

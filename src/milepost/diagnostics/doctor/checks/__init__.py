@@ -1,16 +1,8 @@
 """Checks of a model's folder; each enters itself under its code.
 
-A new check is one function in one of these files and one page in ``docs/doctor``.
+A new check is one function in one of these files, or in a file of its own, one page in ``docs/doctor`` and its test.
 """
 
-from milepost.diagnostics.doctor.checks import (  # noqa: F401  (each enters its checks when it is imported)
-    config,
-    copies,
-    generation,
-    images,
-    padding,
-    rotary,
-    sentences,
-    tokenizer,
-    windows,
-)
+from milepost.finding import load_checks
+
+load_checks(__name__, __path__)

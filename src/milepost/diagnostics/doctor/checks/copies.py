@@ -4,46 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from milepost.diagnostics.doctor.case import Case, Change, Outcome, check, count, place, shown
+from milepost.diagnostics.doctor.folder import CHECKS, ModelFolder, count, place, shown
+from milepost.finding import FieldChange, Verdict
 from milepost.tables import INDEX, Match, PositionTable, TensorEntry
 
 
-@check("MP314", "the total size in the shard index")
-def total_size(case: Case) -> Iterator[Outcome]:
+@CHECKS.enter("MP314", "the total size in the shard index")
+def total_size(folder: ModelFolder) -> Iterator[Verdict]:
     """The sum of all tensors' bytes; loaders plan memory by it, and it goes wrong when one shard is rewritten."""
-    stated = case.value(INDEX, "metadata", "total_size")
+    stated = folder.value(INDEX, "metadata", "total_size")
     if stated is None:
-        yield Outcome("not_applicable", "no shard index states a size")
+        yield Verdict("not_applicable", "no shard index states a size")
         return
-    tensors = case.checkpoint.tensors
-    if len(tensors) < len(case.checkpoint.weight_map):
-        yield Outcome(
+    tensors = folder.checkpoint.tensors
+    if len(tensors) < len(folder.checkpoint.weight_map):
+        yield Verdict(
             "cannot_tell", "only the shards with position tables were read", place(INDEX, "metadata")
         )
         return
     actual = sum(entry.end - entry.begin for entry in tensors.values())
     if count(stated) != actual:
-        yield Outcome(
+        yield Verdict(
             "issue",
             f"total_size = {shown(stated)}; the shards hold {actual} bytes of tensors",
             place(INDEX, "metadata", "total_size"),
             f"total_size = {actual}",
             "set it (--fix)",
-            [Change(INDEX, "metadata.total_size", stated, actual)],
+            [FieldChange(INDEX, "metadata.total_size", stated, actual)],
         )
 
 
-@check("MP315", "buffers of another length")
-def buffers(case: Case) -> Iterator[Outcome]:
+@CHECKS.enter("MP315", "buffers of another length")
+def buffers(folder: ModelFolder) -> Iterator[Verdict]:
     """Position ids and causal masks of old checkpoints have the table's length; strict loaders want all to agree."""
     found = 0
-    for table, match in case.placed:
-        for key, entry, lengths in _buffers_of(case, table, match):
+    for table, match in folder.placed:
+        for key, entry, lengths in _buffers_of(folder, table, match):
             found += 1
             allowed = {len(table.rows), len(table.rows) - _extra(match)}
             wrong = [length for length in lengths if length not in allowed]
             if wrong:
-                yield Outcome(
+                yield Verdict(
                     "issue",
                     f"{key} has shape {list(entry.shape)}; {table.key} has {len(table.rows)} rows",
                     f"{entry.file}: {key}",
@@ -51,20 +52,20 @@ def buffers(case: Case) -> Iterator[Outcome]:
                     "leave it out of the file (transformers 5 makes its own), or write it anew",
                 )
     if not found:
-        yield Outcome("not_applicable", "no buffer of the table's length is stored")
+        yield Verdict("not_applicable", "no buffer of the table's length is stored")
 
 
-@check("MP316", "other copies of the weights")
-def twins(case: Case) -> Iterator[Outcome]:
+@CHECKS.enter("MP316", "other copies of the weights")
+def twins(folder: ModelFolder) -> Iterator[Verdict]:
     """An exported or older copy keeps the length that it was made with."""
-    if not case.twins or not case.placed:
-        yield Outcome(
+    if not folder.twins or not folder.placed:
+        yield Verdict(
             "not_applicable", "there is no other copy that Milepost knows of, or no table to look for in it"
         )
         return
-    for twin in case.twins:
+    for twin in folder.twins:
         if twin.verdict == "other":
-            yield Outcome(
+            yield Verdict(
                 "issue",
                 "it holds the table's first row, but other rows after it: it was made before or after a change of length",
                 twin.file,
@@ -72,7 +73,7 @@ def twins(case: Case) -> Iterator[Outcome]:
                 "export it again, or delete it",
             )
         elif twin.verdict == "unread":
-            yield Outcome(
+            yield Verdict(
                 "cannot_tell",
                 "the table's bytes were not found in it: another precision, compressed, too large, remote, or stale",
                 twin.file,
@@ -82,11 +83,11 @@ def twins(case: Case) -> Iterator[Outcome]:
 
 
 def _buffers_of(
-    case: Case, table: PositionTable, match: Match
+    folder: ModelFolder, table: PositionTable, match: Match
 ) -> Iterator[tuple[str, TensorEntry, tuple[int, ...]]]:
     """Key, entry and the axes that should have the table's length."""
     module = table.key.removesuffix(".weight").rpartition(".")[0]
-    for key, entry in case.checkpoint.tensors.items():
+    for key, entry in folder.checkpoint.tensors.items():
         suffix = next(
             (name for name in match.family.buffers if key == name or key.endswith(f".{name}")), None
         )

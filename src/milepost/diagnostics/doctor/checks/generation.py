@@ -4,33 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from milepost.diagnostics.doctor.case import Case, Change, Outcome, check, count, place
+from milepost.diagnostics.doctor.folder import CHECKS, ModelFolder, count, place
 from milepost.diagnostics.doctor.limits import GENERATION
+from milepost.finding import FieldChange, Verdict
 
 
-@check("MP313", "generation past the last position")
-def generation_too_long(case: Case) -> Iterator[Outcome]:
+@CHECKS.enter("MP313", "generation past the last position")
+def generation_too_long(folder: ModelFolder) -> Iterator[Verdict]:
     """max_length counts the prompt and what is generated; generate() only warns once, then fails."""
-    file = GENERATION if GENERATION in case.documents else case.config_file
-    table = case.table("decoder", "text")
-    end = table.usable_length if table else case.limit("configured")
-    stated = {name: count(case.value(file, name)) for name in ("max_length", "max_new_tokens")}
+    file = GENERATION if GENERATION in folder.documents else folder.config_file
+    table = folder.table("decoder", "text")
+    end = table.usable_length if table else folder.limit("configured")
+    stated = {name: count(folder.value(file, name)) for name in ("max_length", "max_new_tokens")}
     if end is None or all(value is None for value in stated.values()):
-        yield Outcome("not_applicable", "no file sets how long to generate, or nothing ends the positions")
+        yield Verdict("not_applicable", "no file sets how long to generate, or nothing ends the positions")
         return
     length, new = stated["max_length"], stated["max_new_tokens"]
     end_of = "the table has" if table else "the configuration claims"
     if length is not None and length > end:
-        yield Outcome(
+        yield Verdict(
             "issue" if table else "tip",
             f"max_length = {length}; {end_of} {end} positions",
             place(file, "max_length"),
             f"max_length = {end}",
             "set it (--fix)" if table else "lower it, or be sure that the model holds up",
-            [Change(file, "max_length", case.value(file, "max_length"), end)] if table else (),
+            [FieldChange(file, "max_length", folder.value(file, "max_length"), end)] if table else (),
         )
     if new is not None and new >= end:
-        yield Outcome(
+        yield Verdict(
             "issue" if table else "tip",
             f"max_new_tokens = {new}; {end_of} {end} positions, the prompt's included",
             place(file, "max_new_tokens"),

@@ -5,35 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from milepost.diagnostics.doctor.case import Case, Change, Outcome, check, count, place
+from milepost.diagnostics.doctor.folder import CHECKS, ModelFolder, count, place
+from milepost.finding import FieldChange, Verdict
 
 _FILE = "preprocessor_config.json"
 
 
-@check("MP317", "the size of images")
-def image_size(case: Case) -> Iterator[Outcome]:
+@CHECKS.enter("MP317", "the size of images")
+def image_size(folder: ModelFolder) -> Iterator[Verdict]:
     """Patches of another number than rows fail, or are interpolated where the caller allows it."""
     wanted = [
         (match, sides(match.config.get(match.form.field or "")))
-        for table, match in case.placed
+        for table, match in folder.placed
         if table.role == "vision" and table.kind == "patches" and match.form.layout == "image"
     ]
-    if _FILE not in case.documents or not wanted:
-        yield Outcome("not_applicable", f"there is no {_FILE}" if wanted else "no table of image patches")
+    if _FILE not in folder.documents or not wanted:
+        yield Verdict("not_applicable", f"there is no {_FILE}" if wanted else "no table of image patches")
         return
-    field, given = _given(case.documents[_FILE])
+    field, given = _given(folder.documents[_FILE])
     for match, model in wanted:
         path = f"{match.path}{match.form.field}"
         if given is None or model is None:
-            yield Outcome("cannot_tell", "one of both does not state a fixed size", place(_FILE, field))
+            yield Verdict("cannot_tell", "one of both does not state a fixed size", place(_FILE, field))
         elif given != model:
-            yield Outcome(
+            yield Verdict(
                 "issue",
                 f"{field} brings images to {given[0]} x {given[1]}; {path} is {model[0]} x {model[1]}",
                 place(_FILE, field),
                 f"{model[0]} x {model[1]}",
                 "set it (--fix), or extend the table to the size that is wanted",
-                _changes(case, field, model),
+                _changes(folder, field, model),
             )
 
 
@@ -61,14 +62,14 @@ def _given(document: Mapping[str, Any]) -> tuple[str, tuple[int, int] | None]:
     return "size", sides(document.get("size"))
 
 
-def _changes(case: Case, field: str, model: tuple[int, int]) -> list[Change]:
-    old = case.value(_FILE, field)
+def _changes(folder: ModelFolder, field: str, model: tuple[int, int]) -> list[FieldChange]:
+    old = folder.value(_FILE, field)
     if isinstance(old, Mapping):
         named = zip(("height", "width"), model, strict=True)
         return [
-            Change(_FILE, f"{field}.{side}", old.get(side), new)
+            FieldChange(_FILE, f"{field}.{side}", old.get(side), new)
             for side, new in named
             if old.get(side) != new
         ]
     new = model[0] if not isinstance(old, list | tuple) and model[0] == model[1] else list(model)
-    return [Change(_FILE, field, old, new)] if isinstance(new, list) == isinstance(old, list) else []
+    return [FieldChange(_FILE, field, old, new)] if isinstance(new, list) == isinstance(old, list) else []

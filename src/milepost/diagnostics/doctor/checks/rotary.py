@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from milepost.diagnostics.doctor.case import Case, Outcome, check, count, place, shown
+from milepost.diagnostics.doctor.folder import CHECKS, ModelFolder, count, place, shown
 from milepost.diagnostics.doctor.limits import TOKENIZER, TOKENIZER_DATA, rope_parts
+from milepost.finding import Verdict
 
 ROPE_FIELDS: dict[str, tuple[str, ...]] = {
     "default": (),
@@ -29,42 +30,42 @@ _WANT_ORIGINAL = ("yarn", "longrope", "llama3")
 _REACH = ("yarn",)
 
 
-@check("MP318", "rope scaling against the configured length")
-def rope_scaling(case: Case) -> Iterator[Outcome]:
+@CHECKS.enter("MP318", "rope scaling against the configured length")
+def rope_scaling(folder: ModelFolder) -> Iterator[Verdict]:
     """Scaled from which length, by how much, and what the configuration claims in the end."""
     seen = False
-    for path, part in rope_parts(case.checkpoint.config):
+    for path, part in rope_parts(folder.checkpoint.config):
         old, new = part.get("rope_scaling"), part.get("rope_parameters")
         if isinstance(old, Mapping) and isinstance(new, Mapping) and old and new and dict(old) != dict(new):
-            yield Outcome(
+            yield Verdict(
                 "issue",
                 "rope_scaling and rope_parameters differ; transformers takes rope_scaling",
-                place(case.config_file, *path, "rope_scaling"),
+                place(folder.config_file, *path, "rope_scaling"),
                 "one of them",
                 "remove the wrong one",
             )
         name = "rope_scaling" if isinstance(old, Mapping) and old else "rope_parameters"
         for inner, settings in _settings(part.get(name)):
             seen = True
-            yield from _check_settings(case, part, settings, (*path, name, *inner))
+            yield from _check_settings(folder, part, settings, (*path, name, *inner))
     if not seen:
-        yield Outcome("not_applicable", "no rope parameters")
+        yield Verdict("not_applicable", "no rope parameters")
 
 
-@check("MP319", "a tokenizer that lets more through than the model claims")
-def past_claimed(case: Case) -> Iterator[Outcome]:
+@CHECKS.enter("MP319", "a tokenizer that lets more through than the model claims", most="tip")
+def past_claimed(folder: ModelFolder) -> Iterator[Verdict]:
     """Without a table nothing fails past the configured length; quality does."""
-    claimed, limit = case.limit("configured"), case.limit("tokenizer")
-    has_tokenizer = TOKENIZER in case.documents or TOKENIZER_DATA in case.documents
-    if case.text_table or not claimed or not has_tokenizer:
-        yield Outcome(
+    claimed, limit = folder.limit("configured"), folder.limit("tokenizer")
+    has_tokenizer = TOKENIZER in folder.documents or TOKENIZER_DATA in folder.documents
+    if folder.text_table or not claimed or not has_tokenizer:
+        yield Verdict(
             "not_applicable", "a table sets the limit, or none is claimed, or there is no tokenizer"
         )
     elif limit is None or limit > claimed:
-        got = f"= {limit}" if limit else f"{case.limits['tokenizer'].note}"
-        yield Outcome(
+        got = f"= {limit}" if limit else f"{folder.limits['tokenizer'].note}"
+        yield Verdict(
             "tip",
-            f"model_max_length {got}; {case.limits['configured'].where} = {claimed}",
+            f"model_max_length {got}; {folder.limits['configured'].where} = {claimed}",
             place(TOKENIZER, "model_max_length"),
             f"at most {claimed}",
             "cut texts there, or be sure that the model holds up beyond",
@@ -83,15 +84,15 @@ def _settings(value: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]
 
 
 def _check_settings(
-    case: Case, part: Mapping[str, Any], settings: Mapping[str, Any], path: tuple[str, ...]
-) -> Iterator[Outcome]:
+    folder: ModelFolder, part: Mapping[str, Any], settings: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[Verdict]:
     kind = settings.get("rope_type", settings.get("type", "default"))
     length = count(part.get(_LENGTH))
     original = count(settings.get(_ORIGINAL, part.get(_ORIGINAL)))
     factor = settings.get("factor")
-    where = place(case.config_file, *path)
+    where = place(folder.config_file, *path)
     if not isinstance(kind, str) or kind not in ROPE_FIELDS:
-        yield Outcome(
+        yield Verdict(
             "issue",
             f"rope_type = {shown(kind)}: transformers knows no such scaling, and the model does not run",
             f"{where}.{'rope_type' if 'rope_type' in settings else 'type'}",
@@ -100,7 +101,7 @@ def _check_settings(
         )
         return
     if absent := [name for name in ROPE_FIELDS[kind] if settings.get(name) is None]:
-        yield Outcome(
+        yield Verdict(
             "issue",
             f"{kind} without {', '.join(absent)}",
             where,
@@ -113,12 +114,12 @@ def _check_settings(
     if factor is not None and (
         isinstance(factor, bool) or not isinstance(factor, int | float) or not 1 <= factor < 10**20
     ):
-        yield Outcome(
+        yield Verdict(
             "issue", f"factor = {shown(factor)}", f"{where}.factor", "a number of at least 1", "correct it"
         )
         return
     if kind in _WANT_ORIGINAL and original is None:
-        yield Outcome(
+        yield Verdict(
             "tip",
             f"{kind} without {_ORIGINAL}: {_LENGTH} = {length} is taken for the length before scaling",
             where,
@@ -128,7 +129,7 @@ def _check_settings(
     if original is None or length is None:
         return
     if length < original:
-        yield Outcome(
+        yield Verdict(
             "issue",
             f"{_LENGTH} = {length}, yet {_ORIGINAL} = {original}",
             where,
@@ -136,7 +137,7 @@ def _check_settings(
             "correct the one that is wrong",
         )
     elif kind in _REACH and factor and length > original * factor:
-        yield Outcome(
+        yield Verdict(
             "issue",
             f"{_LENGTH} = {length}, yet {_ORIGINAL} x factor = {original} x {factor:g} = {original * factor:g}",
             where,
@@ -161,7 +162,7 @@ def _pairs(part: Mapping[str, Any], settings: Mapping[str, Any], path: tuple[str
     return int(dim * share) // 2
 
 
-def _check_list(stated: Any, pairs: int | None, where: str) -> Iterator[Outcome]:
+def _check_list(stated: Any, pairs: int | None, where: str) -> Iterator[Verdict]:
     """One positive factor for each pair of channels."""
     right = isinstance(stated, list) and all(
         isinstance(one, int | float) and not isinstance(one, bool) and 0 < one < 10**20 for one in stated
@@ -169,7 +170,7 @@ def _check_list(stated: Any, pairs: int | None, where: str) -> Iterator[Outcome]
     if right and pairs in (None, len(stated)):
         return
     got = f"{len(stated)} factors" if right else "not a list of positive numbers"
-    yield Outcome(
+    yield Verdict(
         "issue",
         f"{got}; the model rotates {pairs} pairs of channels" if pairs else got,
         where,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts
+from milepost.finding import Verdict
 
 
-@finding("MP206", "equal rows")
+@CHECKS.enter("MP206", "equal rows")
 def check(facts: Facts) -> Verdict:
     """Fires when positions read rows that agree in every value, zeros (MP205) and tiles (MP208) apart."""
     if facts.period is not None:

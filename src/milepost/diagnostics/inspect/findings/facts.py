@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from milepost.diagnostics.inspect.findings.period import tile_period
 from milepost.diagnostics.inspect.measures import row_norms
-from milepost.finding import Finding, Status
+from milepost.finding import Checks, Finding, Verdict
 from milepost.statistics.chance import ChanceLevel
 
 if TYPE_CHECKING:
@@ -101,31 +101,7 @@ class Facts:
         return name_rows([self.start + int(position) for position in positions])
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a check returns; the registry adds code and title."""
-
-    status: Status
-    got: str = ""
-    where: str = ""
-    expected: str = ""
-    fix: str = ""
-
-
-Check: TypeAlias = Callable[[Facts], Verdict]
-FINDINGS: dict[str, tuple[str, Check]] = {}
-
-
-def finding(code: str, title: str) -> Callable[[Check], Check]:
-    """Enter a check into ``FINDINGS`` under its code; a code that is taken is refused."""
-
-    def enter(check: Check) -> Check:
-        if code in FINDINGS:
-            raise ValueError(f"finding {code} is there already")
-        FINDINGS[code] = (title, check)
-        return check
-
-    return enter
+CHECKS: Checks[Facts] = Checks("docs/findings")
 
 
 def check_table(facts: Facts) -> list[Finding]:
@@ -137,18 +113,16 @@ def check_table(facts: Facts) -> list[Finding]:
     ['MP205']
     """
     finite = bool(np.isfinite(facts.rows).all())
-    results = []
-    for code, (title, check) in sorted(FINDINGS.items()):
+    results: list[Finding] = []
+    for code, check in CHECKS.items():
         if not len(facts.positions):
-            verdict = Verdict("not_applicable", "the table has no row for a position")
+            verdicts = [Verdict("not_applicable", "the table has no row for a position")]
         elif finite or code == "MP207":
             with np.errstate(all="ignore"):  # rows of zeros and of absurd size are what is looked for
-                verdict = check(facts)
+                verdicts = check.run(facts)
         else:
-            verdict = Verdict("cannot_tell", "the table holds values that are not finite (MP207)")
-        results.append(
-            Finding(code, verdict.status, title, verdict.where, verdict.got, verdict.expected, verdict.fix)
-        )
+            verdicts = [Verdict("cannot_tell", "the table holds values that are not finite (MP207)")]
+        results += map(check.report, verdicts)
     return results
 
 

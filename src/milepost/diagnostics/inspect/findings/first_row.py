@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts, median_of
 from milepost.diagnostics.inspect.findings.tail import read_tail
+from milepost.finding import Verdict
 
 _LEAST_ROWS = 16
 _SPREADS = 8.0
 _RATIO = 1.5
 
 
-@finding("MP210", "an outlier in the first row")
+@CHECKS.enter("MP210", "an outlier in the first row", most="tip")
 def check(facts: Facts) -> Verdict:
     """A tip when position 0's norm is 1.5 times more or less than the median and 8 robust standard deviations off it."""
     if facts.kind == "patches":

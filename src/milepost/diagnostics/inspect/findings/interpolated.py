@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts, median_of
+from milepost.finding import Verdict
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -27,7 +28,7 @@ class Stretch:
     kind: str
 
 
-@finding("MP209", "an interpolated table")
+@CHECKS.enter("MP209", "an interpolated table")
 def check(facts: Facts) -> Verdict:
     """Fires when rows are exact blends of fewer rows, to the rounding of the stored dtype."""
     rows = facts.positions

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts, median_of
 from milepost.diagnostics.inspect.findings.noise import noise_band
 from milepost.diagnostics.inspect.findings.tail import LEAST_TAIL, read_tail
+from milepost.finding import Verdict
 
 _BEFORE = 32
 _RATIO = 0.7
@@ -15,7 +16,7 @@ _SPREADS = 6.0
 _FIX = "train on inputs that fill the table, or use one position less"
 
 
-@finding("MP203", "the last row was never trained")
+@CHECKS.enter("MP203", "the last row was never trained")
 def check(facts: Facts) -> Verdict:
     """Exact from counts; else the last row is unlike the 32 rows before it in direction and in norm.
 

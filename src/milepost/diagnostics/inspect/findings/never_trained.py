@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts
 from milepost.diagnostics.inspect.findings.noise import noise_band
 from milepost.diagnostics.inspect.findings.tail import EVIDENCE, LEAST_TAIL, read_tail
+from milepost.finding import Verdict
 
 _FIX = "do not feed more positions than were trained: milepost extend MODEL --to N --method crop, or train longer inputs"
 
 
-@finding("MP201", "rows that were never trained")
+@CHECKS.enter("MP201", "rows that were never trained")
 def check(facts: Facts) -> Verdict:
     """Exact from counts. Else a tail of noise after rows that differ from it in order, size or rank; else it cannot tell."""
     if facts.kind == "fixed_sinusoid":

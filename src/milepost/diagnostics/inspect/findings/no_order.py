@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts
+from milepost.finding import Verdict
 
 # measure: whether more is better
 _EVIDENCE = {
@@ -15,7 +16,7 @@ _EVIDENCE = {
 _SPREADS = 4.0
 
 
-@finding("MP211", "no more order than random rows have")
+@CHECKS.enter("MP211", "no more order than random rows have", most="tip")
 def check(facts: Facts) -> Verdict:
     """A tip when none of five measures is better than chance by 4 of its standard deviations."""
     seen = {}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts, median_of
 from milepost.diagnostics.inspect.findings.noise import neighbour_scores
 from milepost.diagnostics.inspect.findings.tail import rank, rank_difference, read_tail
+from milepost.finding import Verdict
 
 _SIDE = 16  # rows on each side of the step
 _GAP = 1  # rows next to it that may be neither: the last tuned row often stands apart
@@ -18,7 +19,7 @@ _ALIKE = 0.7  # cosine of neighbours below which a step cannot be seen
 _BESIDE = 2
 
 
-@finding("MP212", "a step in the norms")
+@CHECKS.enter("MP212", "a step in the norms", most="tip")
 def check(facts: Facts) -> Verdict:
     """A tip where 16 norms before a row and 16 after it do not overlap, and neighbours across that row are far less alike.
 

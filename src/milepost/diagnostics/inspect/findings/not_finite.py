@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, name_rows
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts, name_rows
+from milepost.finding import Verdict
 
 
-@finding("MP207", "values that are not finite")
+@CHECKS.enter("MP207", "values that are not finite")
 def check(facts: Facts) -> Verdict:
     """Fires on any NaN or infinity in the stored table, reserved rows included."""
     bad = np.flatnonzero(~np.isfinite(facts.rows).all(axis=1))

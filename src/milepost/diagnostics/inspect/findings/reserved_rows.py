@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, name_rows
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts, name_rows
+from milepost.finding import Verdict
 
 
-@finding("MP204", "reserved rows that hold values")
+@CHECKS.enter("MP204", "reserved rows that hold values", most="tip")
 def check(facts: Facts) -> Verdict:
     """A tip when rows that the family reserves, or the padding row, are not zero: no position reads them.
 

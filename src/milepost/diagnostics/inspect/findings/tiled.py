@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts
 from milepost.diagnostics.inspect.findings.period import LEAST_OVERLAP
+from milepost.finding import Verdict
 
 
-@finding("MP208", "a tiled table")
+@CHECKS.enter("MP208", "a tiled table")
 def check(facts: Facts) -> Verdict:
     """Fires when rows one period apart differ by less than 2 % of what two rows of the table differ by."""
     period = facts.period

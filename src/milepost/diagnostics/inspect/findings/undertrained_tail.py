@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding, median_of
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts, median_of
 from milepost.diagnostics.inspect.findings.tail import read_tail
+from milepost.finding import Verdict
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -23,7 +24,7 @@ _LESS_ALIKE = 0.9  # of the best cosine of neighbours
 _SMOOTH = 9
 
 
-@finding("MP202", "an undertrained tail")
+@CHECKS.enter("MP202", "an undertrained tail", most="tip")
 def check(facts: Facts) -> Verdict:
     """From counts: the rows that got less than a tenth of the gradients of the best row. Else from what neighbours share.
 

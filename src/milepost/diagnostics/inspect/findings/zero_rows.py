@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from milepost.diagnostics.inspect.findings.facts import Facts, Verdict, finding
+from milepost.diagnostics.inspect.findings.facts import CHECKS, Facts
+from milepost.finding import Verdict
 
 
-@finding("MP205", "rows of zeros")
+@CHECKS.enter("MP205", "rows of zeros")
 def check(facts: Facts) -> Verdict:
     """Fires when a row that a position reads is zero in every value; the padding row may be."""
     zero = np.flatnonzero(~facts.positions.any(axis=1))

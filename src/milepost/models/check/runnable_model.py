@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from milepost.encodings import Encoding
 from milepost.errors import MilepostError
+from milepost.finding import Checks
 from milepost.models.transformers_private import cache_argument, output_cache
 from milepost.tables import recognise
 
@@ -32,7 +33,7 @@ class NotFinite(Exception):
 
 
 @dataclass(frozen=True)
-class Limit:
+class PositionLimit:
     """How many positions a model has, or claims.
 
     Attributes:
@@ -46,7 +47,7 @@ class Limit:
     hard: bool
 
 
-class Subject:
+class RunnableModel:
     """A copy of a model in evaluation mode; it shares the parameters, which are only read.
 
     Weights in half precision are copied to float32: differences would drown in their rounding.
@@ -193,6 +194,9 @@ class Subject:
         return self.difference(got, expected) <= self.tolerance
 
 
+CHECKS: Checks[RunnableModel] = Checks("docs/doctor")
+
+
 def _special_ids(config: Any, tokenizer: Any, size: int) -> tuple[int, set[int]]:
     """The id that fills up, and all ids that mean more than a word; those past the vocabulary are left out."""
     named = [
@@ -222,18 +226,20 @@ def _find_thresholds(model: PreTrainedModel) -> list[int]:
     return [found] if isinstance(found, int) else []
 
 
-def _find_limit(model: PreTrainedModel) -> Limit:
+def _find_limit(model: PreTrainedModel) -> PositionLimit:
     claimed = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    claim = Limit(claimed if isinstance(claimed, int) else None, "config.max_position_embeddings", False)
+    claim = PositionLimit(
+        claimed if isinstance(claimed, int) else None, "config.max_position_embeddings", False
+    )
     for encoding in _find_encodings(model):
         usable = encoding.usable_length
-        return Limit(usable, f"encoding {encoding.name}", True) if isinstance(usable, int) else claim
+        return PositionLimit(usable, f"encoding {encoding.name}", True) if isinstance(usable, int) else claim
     state = model.state_dict()
     try:
         matches = recognise(model.config.to_dict(), state)[2]
         for match in matches:
             if match.form.role in _TEXT_ROLES and match.form.kind == "learned":
-                return Limit(len(state[match.key]) - match.first_row(), match.key, True)
+                return PositionLimit(len(state[match.key]) - match.first_row(), match.key, True)
     except MilepostError:
         pass  # a family without a row of data: its config has to do
     return claim

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from milepost.finding import Finding, Status
+from milepost.finding import Checks, FieldChange, Finding
 from milepost.tables import Checkpoint, Match, PositionTable
 
 NO_LIMIT = 10**20
@@ -34,27 +34,6 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One value of a JSON file to be replaced.
-
-    Attributes:
-        file: its name in the model's folder.
-        field: names from the outside in, joined by dots.
-        old: what stands there now; None where the field is missing or null.
-        new: what shall stand there.
-    """
-
-    file: str
-    field: str
-    old: Any
-    new: Any
-
-    def document(self) -> dict[str, Any]:
-        """The change as it stands in JSON."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class Twin:
     """Another copy of the weights, in another format.
 
@@ -67,7 +46,7 @@ class Twin:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class ModelFolder:
     """A model's folder as the checks see it.
 
     Attributes:
@@ -132,43 +111,14 @@ def count(value: object) -> int | None:
     return int(value) if value == int(value) else None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a check says; one that says nothing has passed. The registry adds code and title."""
-
-    status: Status
-    got: str = ""
-    where: str = ""
-    expected: str = ""
-    fix: str = ""
-    changes: Sequence[Change] = ()
+CHECKS: Checks[ModelFolder] = Checks("docs/doctor")
 
 
-Check: TypeAlias = Callable[[Case], Iterable[Outcome]]
-CHECKS: dict[str, tuple[str, Check]] = {}
-
-
-def check(code: str, title: str) -> Callable[[Check], Check]:
-    """Enter a check into ``CHECKS`` under its code; a code that is taken is refused."""
-
-    def enter(run: Check) -> Check:
-        if code in CHECKS:
-            raise ValueError(f"check {code} is there already")
-        CHECKS[code] = (title, run)
-        return run
-
-    return enter
-
-
-def run_checks(case: Case) -> tuple[list[Finding], list[Change]]:
-    """All findings in the order of the codes, and the changes that would mend what can be mended safely."""
-    findings: list[Finding] = []
-    changes: list[Change] = []
-    for code, (title, run) in sorted(CHECKS.items()):
-        for said in list(run(case)) or [Outcome("passed")]:
-            findings.append(Finding(code, said.status, title, said.where, said.got, said.expected, said.fix))
-            changes += [change for change in said.changes if _is_plain(change.old)]
-    return findings, changes
+def run_checks(folder: ModelFolder) -> tuple[list[Finding], list[FieldChange]]:
+    """All findings in the order of the codes, and the changes that fix what can be fixed safely."""
+    said = [(check, verdict) for check in CHECKS.values() for verdict in check.run(folder)]
+    changes = [change for _, verdict in said for change in verdict.changes if _is_plain(change.old)]
+    return [check.report(verdict) for check, verdict in said], changes
 
 
 def _is_plain(value: object) -> bool:
