@@ -23,7 +23,8 @@ from milepost.comparison.settings import (
 )
 from milepost.comparison.trials.model import build_model, count_trainable
 from milepost.comparison.verdicts.scores import Pair
-from milepost.errors import FolderError, OptionError
+from milepost.errors import FolderError, OptionError, UnknownName
+from milepost.reporting.compare_summary import CompareSummary
 from milepost.reporting.schemas import read_schema
 from milepost.statistics import PairedDifference
 from milepost.tasks import CausalLM, Metric, Options
@@ -251,6 +252,37 @@ def test_what_does_not_fit_the_purpose_is_left_out_with_its_reason(
     assert [one["encoding"] for one in result["recommendation"]["excluded"]] == ["learned"]
     with pytest.raises(OptionError):
         Purpose(need_length=0)
+
+
+def test_another_metric_of_the_task_decides_and_the_result_names_it(
+    tiny_run: Run, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_run[0], tmp_path / "run")
+    assert tiny_run[1]["spec"]["metric"] == "loss"
+    assert "--metric" not in tiny_run[1]["spec"]["command"]
+    assert compare(**tiny, metric="loss", out=folder) == tiny_run[1]
+    result = compare(**tiny, metric="perplexity", out=folder)
+    assert result["spec"]["metric"] == "perplexity"
+    assert "--metric perplexity" in result["spec"]["command"]
+    assert result["spec"]["metrics"] == tiny_run[1]["spec"]["metrics"]
+    assert [trial["metrics"] for trial in result["trials"]] == [t["metrics"] for t in tiny_run[1]["trials"]]
+    assert {c["metric"] for c in result["comparisons"]} == {"perplexity"}
+    assert result["spec"]["floors"] == {}  # known for the loss alone
+    assert {trial["at_floor"] for trial in result["trials"]} == {None}
+    found = CompareSummary.from_result(result)
+    assert [metric["name"] for metric in found.metrics] == ["perplexity", "loss"]
+    known = result["trials"][0]["metrics"]["8"]["perplexity"]
+    assert found.value_of(result["trials"][0], 8) == known
+    jsonschema.validate(result, read_schema("compare"), jsonschema.Draft202012Validator)
+
+
+def test_a_metric_that_the_task_does_not_report_is_refused_before_anything_is_read(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownName, match="metric of causal-lm") as caught:
+        compare("no-such-file", **tiny, metric="perplexety", out=tmp_path / "run")
+    assert caught.value.fix == "did you mean perplexity? known: loss, perplexity"
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_repeats_what_was_asked() -> None:

@@ -103,6 +103,24 @@ def test_other_data_stands_in_another_table_and_is_not_compared(save, make, clas
     assert kinds["pair"] is None
 
 
+def test_runs_decided_by_different_metrics_stand_in_different_tables(save, make):
+    other, old = better(make), make()
+    other["spec"]["metric"] = "perplexity"
+    assert "metric" not in old["spec"]  # the first of its metrics decides
+    document = report([save("a", old), save("b", other)])
+    assert [table["metric"]["name"] for table in document["tables"]] == ["loss", "perplexity"]
+    assert not document["pair"]["comparable"]
+    old["spec"]["metric"] = "loss"
+    assert report([save("c", old), save("d", make())])["pair"]["comparable"]
+
+
+def test_a_result_decided_by_a_metric_that_it_does_not_have_is_refused(save, make):
+    result = make()
+    result["spec"]["metric"] = "accuracy"
+    with pytest.raises(FolderError, match=r"spec\.metric is not among"):
+        report([save("a", result)])
+
+
 def test_a_table_holds_the_means_of_each_run(save, make):
     document = report([save("a", make()), save("b", better(make))])
     (table,) = document["tables"]

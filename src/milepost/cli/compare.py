@@ -97,6 +97,7 @@ Examples:
 )
 @click.option("--tune-lr", is_flag=False, flag_value="auto", help="Learning rates to choose from, or auto.")
 @click.option("--tune-scale", is_flag=False, flag_value="auto", help="Factors on the initial scale, or auto.")
+@click.option("--metric", help="The metric that decides, one of the task's.  [default: the task's first]")
 @click.option("--need-length", type=int, help="The length that decides.  [default: the trained one]")
 @click.option("--max-parameters", type=int, help="Most parameters that an encoding may add.")
 @click.option("--until", help="decided: add seeds until every verdict is.")

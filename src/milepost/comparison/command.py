@@ -8,6 +8,7 @@ from typing import Any
 
 from milepost.comparison.design import Training
 from milepost.comparison.request import Sweep
+from milepost.tasks import find_task
 
 
 def build_command(sweep: Sweep) -> str:
@@ -37,6 +38,8 @@ def build_command(sweep: Sweep) -> str:
     options |= {name.replace("_", "-"): value for name, value in purpose.items() if value is not None}
     if sweep.sequential is not None:
         options |= {"until": "decided", "max-seeds": sweep.sequential.looks[-1]}
+    if sweep.metric != find_task(design.task).metrics[0]:
+        options["metric"] = sweep.metric.name
     if size.folder:
         for name in ("layers", "dim", "heads", "init-std"):
             del options[name]

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from milepost.comparison.design import Design, Trial, read_encodings
 from milepost.comparison.settings import Grid, Setting
 from milepost.comparison.verdicts.scores import Criterion
-from milepost.errors import OptionError
+from milepost.errors import OptionError, UnknownName
 from milepost.statistics import SequentialTest
-from milepost.tasks import Metric
+from milepost.tasks import Metric, Task
 
 FIRST_LOOK = 3
 
@@ -137,6 +137,18 @@ def read_baseline(baseline: str | None, names: tuple[str, ...]) -> str:
             "the baseline is not among the encodings", got=base, fix=f"one of {', '.join(names)}"
         )
     return base
+
+
+def read_metric(name: str | None, task: type[Task]) -> Metric:
+    """The metric that decides: the task's first, unless another one of the task is named.
+
+    Raises:
+        UnknownName: MP104.
+    """
+    known = {metric.name: metric for metric in task.metrics}
+    if name is not None and name not in known:
+        raise UnknownName.among(f"metric of {task.name}", name, known)
+    return task.metrics[0] if name is None else known[name]
 
 
 def read_until(until: str | None, seeds: Sequence[int], max_seeds: int) -> SequentialTest | None:

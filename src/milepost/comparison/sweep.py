@@ -23,7 +23,7 @@ from milepost.comparison.refusals import (
     refuse_missing_device,
     refuse_strange_tokenizer,
 )
-from milepost.comparison.request import Purpose, Sweep, read_baseline, read_until
+from milepost.comparison.request import Purpose, Sweep, read_baseline, read_metric, read_until
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.run_folder.views import write_result
 from milepost.comparison.settings import Grid, choose_setting, read_grid
@@ -55,6 +55,7 @@ def compare(
     match: str | None = None,
     tune_lr: str | Sequence[float] | None = None,
     tune_scale: str | Sequence[float] | None = None,
+    metric: str | None = None,
     need_length: int | None = None,
     max_parameters: int | None = None,
     until: str | None = None,
@@ -92,6 +93,7 @@ def compare(
         tune_lr: learning rates to choose from for each encoding, on the validation part; ``auto`` is half, once
             and twice that of ``training``. Every rate is trained with every seed.
         tune_scale: factors to choose from on the initial scale of what an encoding adds, likewise.
+        metric: name of the metric that decides, one of the task's; its first by default. Choose before you look.
         need_length: the length that decides; the trained one by default.
         max_parameters: most parameters that an encoding may add to be recommended.
         until: ``decided`` adds seeds until every encoding's verdict at the deciding length is shown.
@@ -127,6 +129,7 @@ def compare(
     names = read_encodings(encodings)
     base = read_baseline(baseline, names)
     wanted_seeds = read_seeds(seeds)
+    deciding = read_metric(metric, kind)
     purpose = Purpose(need_length, max_parameters)
     measured = [*read_lengths(kind.lengths if lengths is None else lengths), trained]
     wanted_lengths = read_lengths(measured if need_length is None else [*measured, need_length])
@@ -153,7 +156,7 @@ def compare(
     design = Design(task, data, content.sha256, trained, said, size, recipe)
     design, scalable, sizes = _build_all(design, names, content, match)
     sweep = Sweep(
-        design, names, wanted_seeds, wanted_seeds, wanted_lengths, base, margin, kind.metrics[0], purpose, grid,
+        design, names, wanted_seeds, wanted_seeds, wanted_lengths, base, margin, deciding, purpose, grid,
         scalable, sequential=sequential,
     )  # fmt: skip
     running.scale.check(design)

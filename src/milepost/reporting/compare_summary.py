@@ -57,12 +57,17 @@ class CompareSummary:
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """What the task reports, the deciding metric first."""
+        return [self.metric, *(metric for metric in self._reported if metric != self.metric)]
+
+    @property
+    def _reported(self) -> list[dict[str, Any]]:
         return self.spec.get("metrics") or [_LOSS]
 
     @property
     def metric(self) -> dict[str, Any]:
-        """The deciding metric: ``name title unit higher_is_better``."""
-        return self.metrics[0]
+        """The deciding metric: ``name title unit higher_is_better``; the first where the document names none."""
+        named = (metric for metric in self._reported if metric["name"] == self.spec.get("metric"))
+        return next(named, self._reported[0])
 
     @property
     def curve_metric(self) -> dict[str, Any]:

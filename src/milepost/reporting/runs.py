@@ -77,7 +77,8 @@ def describe_measure(run: Mapping[str, Any]) -> str:
     spec = run["result"]["spec"]
     facts = {name: spec["data"].get(name) for name in _MEASURED_ON}
     metrics = [metric["name"] for metric in spec.get("metrics") or ()]
-    return json.dumps([spec["task"], spec["evaluate"], metrics, facts])
+    decides = CompareSummary.from_result(run["result"]).metric["name"]
+    return json.dumps([spec["task"], spec["evaluate"], decides, metrics, facts])
 
 
 def name_runs(places: Sequence[Path]) -> list[str]:
@@ -128,6 +129,8 @@ def _contradictions(result: dict[str, Any]) -> Iterator[str]:
     for place in ("baseline", "deciding_length"):
         if spec.get(place) not in {None, *known["encodings"], *known["lengths"]}:
             yield f"spec.{place} is not among what was compared"
+    if spec.get("metric") not in {None, *known["metrics"]}:
+        yield "spec.metric is not among what was measured"
     found = set[tuple[str, int]]()
     for trial in result["trials"]:
         one = (trial["encoding"], trial["seed"])

@@ -49,7 +49,7 @@ class Floor:
     """What the best answer that ignores the input scores.
 
     Args:
-        score: in the unit of the deciding metric.
+        score: in the unit of the task's first metric.
         error: standard error of such a score over the test examples; 0 where chance has no part in it.
     """
 
@@ -160,7 +160,7 @@ class Task(abc.ABC):
 
     Attributes:
         name: as the user writes it.
-        metrics: the first one decides.
+        metrics: the first one decides unless the user names another.
         axis: what ``Measured.curve`` runs along: ``position``, ``horizon``; empty for none.
         unit: what lengths count: ``tokens``, ``pixels``.
         head: what models need.
@@ -253,7 +253,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def floor_score(self, length: int) -> Floor:
-        """What the best answer that ignores the input scores on the test part, by the deciding metric."""
+        """What the best answer that ignores the input scores on the test part, by the first metric."""
 
 
 def to_device(batch: Batch, device: torch.device) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def advise(
     degradations: Rows,
     task: Task,
     *,
-    floor: Floor,
+    floor: Floor | None,
     scales: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Recommend an encoding for the purpose of a sweep, say what it costs and what would change the answer.
@@ -34,7 +34,7 @@ def advise(
         family: all pairs at the deciding length.
         degradations: from ``build_degradations``.
         task: the data.
-        floor: score at the deciding length of the best answer that ignores the input.
+        floor: score at the deciding length of the best answer that ignores the input; None where it is not known.
         scales: by encoding, the initial scales that it was given.
 
     Returns:

@@ -39,7 +39,7 @@ def build_result(
         environment: what the result says of the environment.
     """
     records = {trial: folder.read_record(trial) for trial in sweep.trials}
-    floors = {length: task.floor_score(length) for length in sweep.lengths}
+    floors = {length: _floor(sweep, task, length) for length in sweep.lengths}
     floor = floors[sweep.design.train_length]
     rows = [_row(sweep, folder, trial, records[trial], failures.get(trial), floor) for trial in sweep.trials]
     grids = _read_grids(sweep, folder, floor)
@@ -74,6 +74,11 @@ def build_result(
     }
 
 
+def _floor(sweep: Sweep, task: Task, length: int) -> Floor | None:
+    """What an answer that ignores the input scores: tasks know it for the metric that decides by default."""
+    return task.floor_score(length) if sweep.metric == task.metrics[0] else None
+
+
 def is_decided(result: dict[str, Any]) -> bool:
     """Whether more seeds would change no verdict at the deciding length."""
     here = (c for c in result["comparisons"] if c["length"] == result["spec"]["deciding_length"])
@@ -94,7 +99,7 @@ def read_values(
 
 
 def _read_grids(
-    sweep: Sweep, folder: RunFolder, floor: Floor
+    sweep: Sweep, folder: RunFolder, floor: Floor | None
 ) -> dict[int, dict[tuple[str, Setting], Values]]:
     """The deciding metric by length, by encoding and setting, of the settings that can question a verdict.
 
@@ -123,15 +128,15 @@ def _read_grids(
     }
 
 
-def _has_learned(sweep: Sweep, folder: RunFolder, trial: Trial, floor: Floor) -> bool:
+def _has_learned(sweep: Sweep, folder: RunFolder, trial: Trial, floor: Floor | None) -> bool:
     """Whether a trial converged, and scores better than an answer that ignores the input."""
     record = folder.read_record(trial)
     if record is None or record["status"] != "done" or record["converged"] is False:
         return False
     measured = folder.read_measured(trial, sweep.design.train_length)
-    return measured is not None and not sweep.criterion.is_at_floor(
-        measured.metrics[sweep.metric.name], floor
-    )
+    if measured is None or floor is None:
+        return measured is not None
+    return not sweep.criterion.is_at_floor(measured.metrics[sweep.metric.name], floor)
 
 
 def _tuning(sweep: Sweep, folder: RunFolder, failures: dict[Trial, str]) -> dict[str, Any] | None:
@@ -174,7 +179,7 @@ def _row(
     trial: Trial,
     record: dict[str, Any] | None,
     failure: str | None,
-    floor: Floor,
+    floor: Floor | None,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {
         "encoding": trial.encoding,
@@ -204,7 +209,7 @@ def _row(
             row["loss_by_position"] = measured.curve or row["loss_by_position"]  # lengths rise: the longest
             row["breakdown"][str(length)] = measured.breakdown
     scored = row["metrics"].get(str(sweep.design.train_length))
-    if row["status"] == "done" and scored is not None:
+    if row["status"] == "done" and scored is not None and floor is not None:
         row["at_floor"] = sweep.criterion.is_at_floor(scored[sweep.metric.name], floor)
         if row["at_floor"]:
             row["converged"] = False  # nothing was learned, however still the loss stands
@@ -212,7 +217,7 @@ def _row(
 
 
 def _spec(
-    sweep: Sweep, scales: dict[str, dict[str, float]], floors: dict[int, Floor], task: Task
+    sweep: Sweep, scales: dict[str, dict[str, float]], floors: dict[int, Floor | None], task: Task
 ) -> dict[str, Any]:
     spec = sweep.design.identity()
     del spec["data_sha256"]
@@ -221,6 +226,7 @@ def _spec(
         "batch": spec["training"].pop("batch"),
         "data": task.facts(),
         "metrics": [dataclasses.asdict(metric) for metric in task.metrics],
+        "metric": sweep.metric.name,
         "items": {str(length): task.count_items(length) for length in sweep.lengths} if task.item else {},
         "item": task.item,
         "axis": task.axis,
@@ -232,7 +238,7 @@ def _spec(
         "deciding_length": sweep.deciding_length,
         "seeds": list(sweep.seeds),
         "margin": sweep.margin,
-        "floors": {str(length): floor.score for length, floor in floors.items()},
+        "floors": {str(length): floor.score for length, floor in floors.items() if floor is not None},
         "need_length": sweep.purpose.need_length,
         "max_parameters": sweep.purpose.max_parameters,
         "looks": list(sweep.sequential.looks) if sweep.sequential else None,
