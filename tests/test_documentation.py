@@ -67,7 +67,8 @@ def test_the_ten_minute_encoding_of_the_contributing_page_works(
     from milepost.encodings import base
     from milepost.models import build_gpt2
 
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.S)
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## A new check")[0]
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
     for index, block in enumerate(blocks):
         (tmp_path / f"root_bias_{index}.py").write_text(textwrap.dedent(block))
     monkeypatch.syspath_prepend(tmp_path)

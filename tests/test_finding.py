@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from milepost.diagnostics.doctor import CHECKS as OF_FOLDERS
 from milepost.diagnostics.inspect.findings import CHECKS as OF_TABLES
+from milepost.diagnostics.inspect.findings import Facts, check_table
 from milepost.finding import Check, Checks, Verdict, load_checks
 from milepost.models.check.positions import CHECKS as OF_MODELS
 
@@ -160,3 +162,21 @@ def test_a_new_file_in_the_folder_is_enough(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ModuleNotFoundError):
         load_checks("absent", [str(folder)])
+
+
+def test_the_check_of_the_contributing_page_works() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## A new check")[2]
+    block = re.search(r"```python\n(.*?)```", page, re.S)
+    assert block
+    try:
+        exec(compile(block[1], "CONTRIBUTING.md", "exec"), {})
+        rows = np.where(np.arange(32) % 2, 1, -1) * np.ones((4, 1))
+        assert statuses(Facts(rows))["MP299"] == "passed"
+        assert statuses(Facts(np.abs(rows)))["MP299"] == "tip"
+        assert next(lacks(OF_TABLES["MP299"], ROOT)).startswith("docs/findings/MP299.md")
+    finally:
+        OF_TABLES._by_code.pop("MP299", None)
+
+
+def statuses(facts: Facts) -> dict[str, str]:
+    return {found.code: found.status for found in check_table(facts)}
