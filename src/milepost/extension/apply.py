@@ -14,14 +14,14 @@ from milepost.extension.card import write_card
 from milepost.extension.copying import copy_range, write_at
 from milepost.extension.documents import shown_size
 from milepost.extension.plan import Plan, require_unchanged
-from milepost.extension.proofs import Check, prove_kept, prove_old_rows
+from milepost.extension.proofs import ProofResult, prove_kept, prove_old_rows
 from milepost.extension.source import CARD, Member, Seen
 from milepost.extension.weights import Rewrite, check_rewrite, write_rewrite
 from milepost.storage.staging import staged
 
 SCHEMA_VERSION: Final = 1
 VERIFY: Final = ("none", "files", "model")
-Proof = Callable[[Plan, Path], list[Check]]
+Proof = Callable[[Plan, Path], list[ProofResult]]
 
 
 def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = ()) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = (
             if member.name != CARD:
                 write_member(member, plan.contents.get(member.name), folder)
         checks = [
-            Check(
+            ProofResult(
                 "new_tables", "passed", "headers, new tables and buffers were read again and are as planned"
             )
         ]
@@ -67,7 +67,7 @@ def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = (
     return describe_plan(plan, checks, written=True)
 
 
-def describe_plan(plan: Plan, checks: Sequence[Check] = (), *, written: bool = False) -> dict[str, Any]:
+def describe_plan(plan: Plan, checks: Sequence[ProofResult] = (), *, written: bool = False) -> dict[str, Any]:
     """The plan, and what was proved of its result, as the document of ``schemas/extend.json``."""
     target = plan.target
     return {

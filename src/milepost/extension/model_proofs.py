@@ -10,12 +10,12 @@ from pathlib import Path
 from milepost.diagnostics.doctor import doctor
 from milepost.errors import MilepostError, MissingExtra, ProofFailed
 from milepost.extension.plan import Plan
-from milepost.extension.proofs import Check
+from milepost.extension.proofs import ProofResult
 from milepost.storage.processes import run_python
 from milepost.tables import segment_of
 
 
-def prove_by_doctor(plan: Plan, folder: Path) -> list[Check]:
+def prove_by_doctor(plan: Plan, folder: Path) -> list[ProofResult]:
     """Doctor finds no issue in the new folder that the old one does not have, and none that became worse.
 
     A failure does not undo the extension: the check says what was found.
@@ -25,13 +25,13 @@ def prove_by_doctor(plan: Plan, folder: Path) -> list[Check]:
         new = _issues(folder)
         old = _issues(plan.source.weights or plan.source.root)
     except MilepostError as error:
-        return [Check(name, "not_applicable", f"doctor cannot read this model: {error.problem}")]
+        return [ProofResult(name, "not_applicable", f"doctor cannot read this model: {error.problem}")]
     if found := {place: text for place, text in new.items() if _is_worse(old.get(place), text)}:
         text = "; ".join(f"{code} {text}" for (code, _), text in found.items())
-        return [Check(name, "failed", text)]
+        return [ProofResult(name, "failed", text)]
     codes = ", ".join(sorted({code for code, _ in new}))
     left = f"; there before, and still: {codes}" if new else ""
-    return [Check(name, "passed", f"no new issue{left}")]
+    return [ProofResult(name, "passed", f"no new issue{left}")]
 
 
 def _is_worse(old: str | None, new: str) -> bool:
@@ -51,7 +51,7 @@ def _issues(model: Path) -> dict[tuple[str, str], str]:
     return {(one["code"], one["where"]): f"{one['where']}: {one['got']}" for one in found}
 
 
-def prove_model(plan: Plan, folder: Path) -> list[Check]:
+def prove_model(plan: Plan, folder: Path) -> list[ProofResult]:
     """transformers loads the new model without keys that are missing or do not fit, and runs it at both lengths.
 
     Raises:
@@ -76,7 +76,7 @@ def prove_model(plan: Plan, folder: Path) -> list[Check]:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise _failed("transformers cannot load it", last)
-    checks = [Check(**one) for one in json.loads(done.stdout.splitlines()[-1])]
+    checks = [ProofResult(**one) for one in json.loads(done.stdout.splitlines()[-1])]
     for check in checks:
         if check.status == "failed":
             raise _failed(check.name.replace("_", " "), check.detail)

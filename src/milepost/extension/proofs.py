@@ -17,23 +17,21 @@ from milepost.extension.weights import Rewrite, digest, read_chunks
 
 _LARGE_BYTES = 4 << 20
 
-Status = Literal["passed", "failed", "not_applicable"]
-
 
 @dataclass(frozen=True)
-class Check:
+class ProofResult:
     """One proof: what was looked at, how it ended, and what was seen."""
 
     name: str
-    status: Status
+    status: Literal["passed", "failed", "not_applicable"]
     detail: str
 
     def document(self) -> dict[str, Any]:
-        """The check as it stands in JSON."""
+        """The result as it stands in JSON."""
         return asdict(self)
 
 
-def prove_old_rows(plan: Plan, folder: Path) -> Check:
+def prove_old_rows(plan: Plan, folder: Path) -> ProofResult:
     """Rows that the method promises to keep are the same bytes in both files; read from both.
 
     Raises:
@@ -56,19 +54,19 @@ def prove_old_rows(plan: Plan, folder: Path) -> Check:
                 raise _failed("old rows", table.key)
         counted += rows
     if not plan.target.tables:
-        return Check("old_rows", "not_applicable", "no table is stored: the model computes it")
+        return ProofResult("old_rows", "not_applicable", "no table is stored: the model computes it")
     if method.keeps_old_rows:
-        return Check("old_rows", "passed", f"{counted:,} rows are the same bytes as before")
+        return ProofResult("old_rows", "passed", f"{counted:,} rows are the same bytes as before")
     if counted:
-        return Check(
+        return ProofResult(
             "old_rows", "passed", f"{counted:,} reserved rows are the same bytes; {method.guarantee}"
         )
-    return Check("old_rows", "not_applicable", method.guarantee)
+    return ProofResult("old_rows", "not_applicable", method.guarantee)
 
 
 def prove_kept(
     members: Sequence[Member], contents: Mapping[str, bytes | Rewrite], folder: Path
-) -> list[Check]:
+) -> list[ProofResult]:
     """Every tensor that stays and every file that is copied has the same hash on both sides.
 
     Raises:
@@ -95,12 +93,12 @@ def prove_kept(
                     raise _failed("copied files", member.name)
                 files += 1
     return [
-        Check(
+        ProofResult(
             "kept_tensors",
             "passed",
             f"{tensors:,} tensors of the rewritten files, {total:,} bytes: equal SHA-256 hashes",
         ),
-        Check("copied_files", "passed", f"{files:,} files have equal SHA-256 hashes"),
+        ProofResult("copied_files", "passed", f"{files:,} files have equal SHA-256 hashes"),
     ]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from milepost import __version__
 from milepost.errors import DataError, NoTable, PatchRefused
-from milepost.extension.proofs import Check
+from milepost.extension.proofs import ProofResult
 from milepost.extension.source import Source
 from milepost.extension.weights import digest
 from milepost.storage.files import durable
@@ -157,7 +157,7 @@ def hash_tensors(checkpoint: Checkpoint, path: Path, key: str) -> dict[str, tupl
     return found
 
 
-def put_rows(source: Source, patch: Patch, out: Path) -> list[Check]:
+def put_rows(source: Source, patch: Patch, out: Path) -> list[ProofResult]:
     """Write a model whose table is as long as the patch says, with the patch's rows."""
     table = read(source.folder).table(patch.key)
     begin = table.first_row + patch.begin

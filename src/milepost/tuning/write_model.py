@@ -11,7 +11,7 @@ from milepost.errors import DataError, ProofFailed
 from milepost.extension.apply import write_member, write_new
 from milepost.extension.documents import RECORD
 from milepost.extension.plan import refuse_place, require_unchanged
-from milepost.extension.proofs import Check, prove_kept
+from milepost.extension.proofs import ProofResult, prove_kept
 from milepost.extension.source import CARD, Source, drop_stale, read_documents
 from milepost.extension.weights import Fresh, Rewrite, plan_rewrite
 from milepost.storage.disk import refuse_small_disk
@@ -35,7 +35,7 @@ def save_model(
     record: Mapping[str, Any],
     section: str,
     out: Path,
-) -> list[Check]:
+) -> list[ProofResult]:
     """Write a copy of a model in which rows of one table are others, and its record of lengths.
 
     Guarantee: all other tensors and the rows before ``begin`` are the same bytes, proved by hash; all other files too, but for
@@ -102,7 +102,7 @@ def _rewrite(
     return plan_rewrite(header, {key: fresh})
 
 
-def _prove_rows(checkpoint: Checkpoint, key: str, begin: int, folder: Path) -> Check:
+def _prove_rows(checkpoint: Checkpoint, key: str, begin: int, folder: Path) -> ProofResult:
     """The rows before ``begin`` as they are read from both folders."""
     old, new = checkpoint.table(key).rows, read(folder).table(key).rows
     if old[:begin].tobytes() != new[:begin].tobytes():
@@ -111,4 +111,4 @@ def _prove_rows(checkpoint: Checkpoint, key: str, begin: int, folder: Path) -> C
             got=ascii(key)[:80],
             fix="check the disk, and report this",
         )
-    return Check("frozen_rows", "passed", f"{begin:,} rows are the same as before")
+    return ProofResult("frozen_rows", "passed", f"{begin:,} rows are the same as before")
