@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,8 +16,9 @@ import pytest
 from milepost.diagnostics.doctor import CHECKS as OF_FOLDERS
 from milepost.diagnostics.inspect.findings import CHECKS as OF_TABLES
 from milepost.diagnostics.inspect.findings import Facts, check_table
-from milepost.finding import Check, Checks, Verdict, load_checks
+from milepost.finding import STATUSES, Check, Checks, Verdict, load_checks
 from milepost.models.check.positions import CHECKS as OF_MODELS
+from milepost.reporting.findings import STATUSES as MARKS
 
 ROOT = Path(__file__).parents[1]
 ALL: tuple[Mapping[str, Check[Any]], ...] = (OF_TABLES, OF_FOLDERS, OF_MODELS)
@@ -180,3 +182,10 @@ def test_the_check_of_the_contributing_page_works() -> None:
 
 def statuses(facts: Facts) -> dict[str, str]:
     return {found.code: found.status for found in check_table(facts)}
+
+
+def test_each_status_has_its_mark_in_reports_and_its_place_in_the_schemas() -> None:
+    assert set(MARKS) == set(STATUSES)
+    for name in ("inspect", "doctor"):
+        schema = json.loads((ROOT / "src" / "milepost" / "schemas" / f"{name}.json").read_text("utf-8"))
+        assert schema["$defs"]["finding"]["properties"]["status"]["enum"] == list(STATUSES)

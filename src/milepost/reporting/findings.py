@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from milepost.reporting.text.console import plural
 from milepost.reporting.words import clean
 
-Finding = Mapping[str, Any]
+FindingDocument = Mapping[str, Any]
 
 
-class Status(NamedTuple):
+class StatusMark(NamedTuple):
     """How a finding's status is shown: never by colour alone."""
 
     mark: str
@@ -25,27 +25,27 @@ class Status(NamedTuple):
 
 
 # in the order in which a reader wants them
-STATUSES: Mapping[str, Status] = {
-    "issue": Status("✗", "x", "issue", "red", "mend it"),
-    "tip": Status("!", "!", "tip", "yellow", "know it"),
-    "cannot_tell": Status("?", "?", "cannot tell", "", "the evidence does not decide"),
-    "passed": Status("✓", "+", "passed", "green", "looked for and not found"),
-    "not_applicable": Status("–", "-", "not applicable", "", "this model has no such thing"),
+STATUSES: Mapping[str, StatusMark] = {
+    "issue": StatusMark("✗", "x", "issue", "red", "mend it"),
+    "tip": StatusMark("!", "!", "tip", "yellow", "know it"),
+    "cannot_tell": StatusMark("?", "?", "cannot tell", "", "the evidence does not decide"),
+    "passed": StatusMark("✓", "+", "passed", "green", "looked for and not found"),
+    "not_applicable": StatusMark("–", "-", "not applicable", "", "this model has no such thing"),
 }
 
 
-def ordered(findings: Sequence[Finding]) -> list[Finding]:
+def ordered(findings: Sequence[FindingDocument]) -> list[FindingDocument]:
     """Issues first, then tips, what could not be told, what passed, what did not apply; by code within each."""
     places = list(STATUSES)
     return sorted(findings, key=lambda found: (places.index(found["status"]), found["code"]))
 
 
-def with_status(findings: Sequence[Finding], *statuses: str) -> list[Finding]:
+def with_status(findings: Sequence[FindingDocument], *statuses: str) -> list[FindingDocument]:
     """The findings of these statuses, in the order of `ordered`."""
     return [found for found in ordered(findings) if found["status"] in statuses]
 
 
-def tally(findings: Sequence[Finding]) -> str:
+def tally(findings: Sequence[FindingDocument]) -> str:
     """What was found, counted.
 
     >>> tally([{"status": "issue"}, {"status": "tip"}, {"status": "tip"}, {"status": "passed"}])

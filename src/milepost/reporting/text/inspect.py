@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from milepost.reporting.figures.pixels import ASCII_SHADES, SHADES, bars, half_blocks, shade
 from milepost.reporting.findings import (
     STATUSES,
-    Finding,
+    FindingDocument,
     beside_chance,
     describe_model,
     inspect_headline,
@@ -110,7 +110,7 @@ def _measures(table: Mapping[str, Any], ascii_only: bool) -> Table:
     return shown
 
 
-def print_findings(console: Console, findings: list[Finding]) -> None:
+def print_findings(console: Console, findings: list[FindingDocument]) -> None:
     """Print findings: what needs a reader in full, the rest as codes."""
     ascii_only = console.options.ascii_only
     for found in with_status(findings, "issue", "tip", "cannot_tell"):
