@@ -65,7 +65,7 @@ def test_the_ten_minute_encoding_of_the_contributing_page_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from milepost.encodings import base
-    from milepost.models import build_gpt2
+    from milepost.models import ModelShape, build_scratch
 
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## A new check")[0]
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
@@ -76,5 +76,5 @@ def test_the_ten_minute_encoding_of_the_contributing_page_works(
     for index in range(len(blocks)):
         importlib.import_module(f"root_bias_{index}")  # the second runs the battery on the first
     spec = "root-bias(start=0.5)"
-    model = build_gpt2(16, layers=1, dim=16, heads=2, max_len=8, init_std=0.1, encoding=spec, seed=0)
+    model = build_scratch("causal-lm", ModelShape(1, 16, 2, 0.1, 8, 16), encoding=spec, seed=0)
     assert model.base_model.milepost.slopes.tolist() == [0.5, 0.5]

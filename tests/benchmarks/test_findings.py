@@ -21,7 +21,7 @@ from benchmarks.findings.claims import CLAIMS, Claim, Condition  # noqa: E402
 from benchmarks.findings.probe import probe  # noqa: E402
 from benchmarks.findings.study import Measured, Study  # noqa: E402
 from milepost.comparison.design import Training  # noqa: E402
-from milepost.models import build_gpt2  # noqa: E402
+from milepost.models import ModelShape, build_scratch  # noqa: E402
 
 sys.path.remove(str(ROOT))
 
@@ -161,11 +161,10 @@ def test_the_probe_reads_positions_where_they_are_and_nowhere_else() -> None:
 
 def test_a_shift_is_felt_by_a_table_and_not_by_rotary_positions() -> None:
     windows = torch.randint(0, 20, (8, 17), generator=torch.Generator().manual_seed(0))
+    shape = ModelShape(layers=1, dim=16, heads=2, init_std=0.5, max_len=32, vocabulary_size=20)
     rises = {}
     for encoding in ("learned", "rotary"):
-        model = build_gpt2(
-            20, layers=1, dim=16, heads=2, max_len=32, init_std=0.5, encoding=encoding, seed=0
-        ).eval()
+        model = build_scratch("causal-lm", shape, encoding=encoding, seed=0).eval()
         rises[encoding] = abs(text.shift_loss(model, windows, 16))
     assert rises["rotary"] < 1e-6 < 1e-3 < rises["learned"]
 

@@ -17,7 +17,7 @@ from milepost.comparison.design import (
     read_seeds,
 )
 from milepost.errors import MilepostError, OptionError, UnknownName
-from milepost.tasks import Options
+from milepost.tasks import TASKS, Options
 
 DESIGN = Design("causal-lm", "a.txt", "00" * 32, 32)
 
@@ -40,6 +40,18 @@ def test_the_initial_std_fits_the_width() -> None:
 )
 def test_whatever_decides_results_changes_the_key(change: dict[str, Any]) -> None:
     assert dataclasses.replace(DESIGN, **change).key() != DESIGN.key()
+
+
+def test_trials_that_began_with_other_weights_have_another_key() -> None:
+    """Numbers of before each parameter had a random stream of its own are not mixed with those of after it."""
+    found = {task: dataclasses.replace(DESIGN, task=task).identity()["model"] for task in TASKS}
+    marked = {task for task, model in found.items() if "initial_weights" in model}
+    assert marked == {"masked-lm", "classify", "tag", "forecast", "images"}  # the others train a GPT-2
+    own = dataclasses.replace(DESIGN, model=Model(folder="own", sha256="22"))
+    assert "initial_weights" in own.identity()["model"]
+    trained = dataclasses.replace(DESIGN, model=Model(folder="own", sha256="22", weights=True))
+    assert "initial_weights" not in trained.identity()["model"]
+    assert DESIGN.key() == "8f1f5448d984"  # that of version 0.1.0, so that trials of text are found again
 
 
 def test_where_the_data_lies_does_not_change_the_key() -> None:

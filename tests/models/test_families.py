@@ -16,6 +16,7 @@ from milepost.models.check.self_test import TESTED_TRANSFORMERS
 from milepost.models.families import find_bases
 from milepost.models.family_rows import REFUSED
 from milepost.models.slot import Slot
+from milepost.models.transformers_private import no_init_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +56,17 @@ def test_properties_hold(case):
         found = {one.__name__: matrix.check(case, one) for one in chosen}
     assert not {name: value for name, value in found.items() if value.startswith("failed")}
     assert sum(value == "passed" for value in found.values()) >= 2
+
+
+@pytest.mark.parametrize("family", families())
+def test_init_weights_reaches_every_parameter(family):
+    """``milepost.models.building`` builds without values and leaves no parameter as it was in memory."""
+    with no_init_weights(), torch.no_grad():
+        model = matrix.SUBJECTS[family].build()
+        for parameter in model.parameters():
+            parameter.fill_(torch.nan)
+    model.init_weights()
+    assert not [name for name, value in model.named_parameters() if value.isnan().any()]
 
 
 CACHED = [matrix.cache_changes_nothing, matrix.generation_agrees, matrix.strategies_agree]

@@ -8,11 +8,11 @@ import torch
 import transformers
 
 import milepost
-from milepost.models.building.scratch import Shape, build_scratch
+from milepost.models.building.scratch import ModelShape, build_scratch
 
 
 def make(encoding, side, seed=0):
-    shape = Shape(
+    shape = ModelShape(
         layers=2, dim=32, heads=4, init_std=0.1, max_len=0, labels=3, side=side, channels=1, patch=4
     )
     return build_scratch("images", shape, encoding=encoding, seed=seed).eval()

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from milepost.errors import DataError, OptionError
 from milepost.models import families, swap
-from milepost.models.building.scratch import Shape, build_scratch
+from milepost.models.building.scratch import ModelShape, build_scratch
 from milepost.tasks.classify import Classify, find_first_position_id
 from milepost.tasks.task import Options, to_device
 
@@ -170,7 +170,7 @@ def test_a_batch_is_a_function_of_its_arguments_and_padded_on_the_right(task: Cl
 @pytest.mark.parametrize("encoding", ["learned", "rotary", "alibi"])
 def test_pads_change_nothing(task: Classify, encoding: str) -> None:
     head = task.head
-    shape = Shape(
+    shape = ModelShape(
         layers=1, dim=16, heads=2, init_std=0.1, max_len=64, labels=3, pad=head.pad, vocabulary_size=head.vocabulary_size
     )  # fmt: skip
     model = build_scratch("classify", shape, encoding=encoding, seed=0).eval()
@@ -184,7 +184,7 @@ def test_a_small_model_learns_a_word(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", [(f"{'no' if i % 2 else 'yes'} {i:x}", str(i % 2)) for i in range(200)])
     task = Classify.open(path, Options())
     head = task.head
-    shape = Shape(layers=1, dim=32, heads=4, init_std=0.1, max_len=12, labels=2, pad=head.pad, vocabulary_size=head.vocabulary_size)  # fmt: skip
+    shape = ModelShape(layers=1, dim=32, heads=4, init_std=0.1, max_len=12, labels=2, pad=head.pad, vocabulary_size=head.vocabulary_size)  # fmt: skip
     model = build_scratch("classify", shape, encoding="learned", seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for step in range(40):

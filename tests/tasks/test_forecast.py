@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, ViTConfig
 from milepost.encodings import registered
 from milepost.errors import DataError, MissingExtra, OptionError, SwapRefused, UnknownName
 from milepost.models.building.forecaster import Forecaster
-from milepost.models.building.scratch import Shape, build_scratch
+from milepost.models.building.scratch import ModelShape, build_scratch
 from milepost.tasks import Options, find_task
 from milepost.tasks.forecast import ETT, Forecast
 from milepost.tasks.series import read_series
@@ -480,7 +480,7 @@ def test_options_and_lengths_out_of_range_are_refused(walk: str) -> None:
 
 
 def make(encoding: str, seed: int = 0, max_len: int = 16) -> Forecaster:
-    shape = Shape(layers=1, dim=32, heads=2, init_std=0.1, max_len=max_len, patch=8, horizon=12)
+    shape = ModelShape(layers=1, dim=32, heads=2, init_std=0.1, max_len=max_len, patch=8, horizon=12)
     model = build_scratch("forecast", shape, encoding=encoding, seed=seed)
     assert isinstance(model, Forecaster)
     return model

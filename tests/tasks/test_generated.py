@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from milepost.errors import DataError, OptionError, UnknownName
-from milepost.models import build_gpt2
+from milepost.models import ModelShape, build_scratch
 from milepost.tasks import TASKS, Options, find_task
 from milepost.tasks.generated import ANSWER, END, FIRST_SYMBOL, START, Generated
 from milepost.tasks.task import FEW_ITEMS
@@ -197,10 +197,10 @@ def test_the_needle_tells_apart_where_it_stands() -> None:
 
 
 def small(task: Generated, encoding: str, length: int) -> nn.Module:
-    return build_gpt2(
-        task.head.vocabulary_size, layers=2, dim=32, heads=4, max_len=task.positions(length), init_std=0.1,
-        encoding=encoding, seed=0,
+    shape = ModelShape(
+        layers=2, dim=32, heads=4, init_std=0.1, max_len=task.positions(length), vocabulary_size=task.head.vocabulary_size
     )  # fmt: skip
+    return build_scratch(task.head.kind, shape, encoding=encoding, seed=0)
 
 
 @torch.no_grad()

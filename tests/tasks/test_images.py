@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from milepost.errors import DataError, MissingExtra, OptionError, UnknownName
-from milepost.models.building.scratch import Shape, build_scratch
+from milepost.models.building.scratch import ModelShape, build_scratch
 from milepost.tasks import Options, find_task
 from milepost.tasks.images import Images, resize
 from milepost.tasks.pictures import LARGEST_SIDE, read_pictures
@@ -466,7 +466,7 @@ def test_options_and_sides_out_of_range_are_refused(idx: str) -> None:
 
 def make(task: Images, encoding: str, length: int, seed: int = 0) -> nn.Module:
     head = task.head
-    shape = Shape(layers=1, dim=32, heads=2, init_std=0.1, max_len=task.positions(length), labels=head.labels,
+    shape = ModelShape(layers=1, dim=32, heads=2, init_std=0.1, max_len=task.positions(length), labels=head.labels,
                   side=length, channels=head.channels, patch=head.patch)  # fmt: skip
     return build_scratch(head.kind, shape, encoding=encoding, seed=seed)
 
@@ -501,7 +501,7 @@ def test_a_model_learns_digits_and_a_table_resampled_in_two_dimensions_reads_lar
     digits.check_lengths(8, (8, 12))
     model = make(digits, "learned(past=bicubic)", 8)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for step in range(120):
+    for step in range(160):
         loss = digits.loss(model, to_device(digits.batch(0, step, 32, 8), CPU))
         loss.backward()
         optimizer.step()

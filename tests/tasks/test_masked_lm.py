@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from milepost.errors import OptionError
-from milepost.models.building.scratch import Shape, build_scratch
+from milepost.models.building.scratch import ModelShape, build_scratch
 from milepost.tasks.masked_lm import MaskedLM
 from milepost.tasks.task import Options, to_device
 
@@ -138,7 +138,7 @@ def test_a_small_model_learns_what_its_neighbours_say(docs: MaskedLM) -> None:
     runs = np.random.default_rng(0).permutation(800).repeat(40).astype(np.int32) % 8
     task = with_parts(docs, train=runs[4000:], test=runs[:1600])
     size = task.head.vocabulary_size
-    shape = Shape(layers=1, dim=32, heads=4, init_std=0.1, max_len=16, vocabulary_size=size)
+    shape = ModelShape(layers=1, dim=32, heads=4, init_std=0.1, max_len=16, vocabulary_size=size)
     model = build_scratch("masked-lm", shape, encoding="learned", seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for step in range(40):

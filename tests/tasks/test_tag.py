@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from milepost.errors import DataError, OptionError
-from milepost.models.building.scratch import Shape, build_scratch
+from milepost.models.building.scratch import ModelShape, build_scratch
 from milepost.tasks.scores import find_entities
 from milepost.tasks.tag import Tag
 from milepost.tasks.task import Options, to_device
@@ -172,7 +172,7 @@ def test_a_word_of_which_the_tokenizer_leaves_nothing_is_scored_too(tmp_path: Pa
 
 def test_a_small_model_learns_tags(task: Tag) -> None:
     head = task.head
-    shape = Shape(layers=1, dim=32, heads=4, init_std=0.1, max_len=16, labels=3, pad=head.pad, vocabulary_size=head.vocabulary_size)  # fmt: skip
+    shape = ModelShape(layers=1, dim=32, heads=4, init_std=0.1, max_len=16, labels=3, pad=head.pad, vocabulary_size=head.vocabulary_size)  # fmt: skip
     model = build_scratch("tag", shape, encoding="learned", seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for step in range(50):

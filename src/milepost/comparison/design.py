@@ -21,6 +21,9 @@ ENCODINGS = ("learned", "sinusoidal", "rotary", "alibi", "t5", "none")
 
 DTYPES = ("float32", "bf16")
 
+# trials of these tasks, and of models of the user's own, began with other weights in early versions
+_DRAWN_IN_ONE_STREAM = ("masked-lm", "classify", "tag", "forecast", "images")
+
 SCALE_RULE = (
     "Weights start from a normal distribution of std sqrt(2 / (5 * dim)), which fits the width (0.023 at 768, "
     "0.079 at 64); vectors that an encoding adds to the token embeddings start at the rms of those embeddings, "
@@ -138,6 +141,8 @@ class Design:
         for place in (content, content["options"], content["model"]):
             for name in ("data", "validation", "test", "folder", "encoding", "layout", "fill"):
                 place.pop(name, None)
+        if not self.model.weights and (self.model.folder or self.task in _DRAWN_IN_ONE_STREAM):
+            content["model"]["initial_weights"] = "one stream per parameter"
         return content
 
     def key(self) -> str:

@@ -65,8 +65,9 @@ def load(
         UnknownFamily: MP120. UnknownName: MP104.
 
     >>> import tempfile
-    >>> from milepost.models import build_gpt2
-    >>> model = build_gpt2(16, layers=1, dim=8, heads=2, max_len=32, init_std=0.02, encoding="rotary", seed=0)
+    >>> from milepost.models import ModelShape, build_scratch
+    >>> shape = ModelShape(layers=1, dim=8, heads=2, init_std=0.02, max_len=32, vocabulary_size=16)
+    >>> model = build_scratch("causal-lm", shape, encoding="rotary", seed=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     model.save_pretrained(folder)
     ...     load(folder).transformer.milepost.name

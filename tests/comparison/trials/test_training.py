@@ -66,15 +66,16 @@ def test_training_learns(task: CausalLM) -> None:
 
 
 def test_only_matrices_of_blocks_decay(task: CausalLM) -> None:
-    from milepost.models import build_gpt2
+    from milepost.models import ModelShape, build_scratch
 
-    model = build_gpt2(11, layers=1, dim=16, heads=2, max_len=8, init_std=0.1, encoding="t5", seed=0)
+    shape = ModelShape(layers=1, dim=16, heads=2, init_std=0.1, max_len=8, vocabulary_size=11)
+    model = build_scratch("causal-lm", shape, encoding="t5", seed=0)
     decayed = {id(p) for p in build_optimizer(model, Training()).param_groups[0]["params"]}
     names = {name for name, p in model.named_parameters() if id(p) in decayed}
     assert names == {
         f"transformer.h.0.{part}.weight" for part in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
     }
-    table = build_gpt2(11, layers=1, dim=16, heads=2, max_len=8, init_std=0.1, encoding="learned", seed=0)
+    table = build_scratch("causal-lm", shape, encoding="learned", seed=0)
     groups = build_optimizer(table, Training()).param_groups
     assert {tuple(p.shape) for p in groups[1]["params"]} >= {(8, 16), (11, 16)}
     assert sum(len(group["params"]) for group in groups) == len(list(table.parameters()))

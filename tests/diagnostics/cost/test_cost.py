@@ -388,11 +388,10 @@ def test_a_frozen_sinusoid_beside_a_table_is_no_parameter() -> None:
 
 
 def test_a_swapped_model_has_the_encoding_of_its_record() -> None:
-    from milepost.models import build_gpt2
+    from milepost.models import ModelShape, build_scratch
 
-    model = build_gpt2(
-        16, layers=1, dim=8, heads=2, max_len=32, init_std=0.02, encoding="t5(buckets=8)", seed=0
-    )
+    shape = ModelShape(layers=1, dim=8, heads=2, init_std=0.02, max_len=32, vocabulary_size=16)
+    model = build_scratch("causal-lm", shape, encoding="t5(buckets=8)", seed=0)
     found = milepost.cost(model.config.to_dict())
     assert found["present"]["encoding"] == "t5(buckets=8)"
     assert found["present"]["parameters"] == 16

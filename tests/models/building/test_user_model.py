@@ -11,8 +11,8 @@ import transformers
 from torch import nn
 
 from milepost.errors import MilepostError, OptionError, SwapRefused, UnknownFamily, UnsafeFile
-from milepost.models.building.scratch import Shape
-from milepost.models.building.user_model import build_own, describe_own, inner_width
+from milepost.models.building.scratch import ModelShape
+from milepost.models.building.user_model import build_user_model, describe_user_model, inner_width
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16,
@@ -42,7 +42,7 @@ KINDS = [
 ENCODINGS = ("learned", "sinusoidal", "rotary", "alibi", "none")
 
 
-def shape_for(kind: str, **changes: Any) -> Shape:
+def shape_for(kind: str, **changes: Any) -> ModelShape:
     text = kind not in ("images", "forecast")
     sizes: dict[str, Any] = {
         "vocabulary_size": 30 if text else 0,
@@ -52,7 +52,7 @@ def shape_for(kind: str, **changes: Any) -> Shape:
         "patch": 4,
         "horizon": 4,
     }
-    return Shape(2, 16, 2, 0.02, 24, **sizes | changes)
+    return ModelShape(2, 16, 2, 0.02, 24, **sizes | changes)
 
 
 def inputs(kind: str) -> dict[str, torch.Tensor]:
@@ -72,7 +72,7 @@ def shared(model: nn.Module) -> dict[str, nn.Parameter]:
 def test_encodings_of_one_seed_share_every_other_weight(tmp_path: Path, name: str, kind: str) -> None:
     CONFIGS[name].save_pretrained(tmp_path)
     built = {
-        e: build_own(str(tmp_path), kind, shape_for(kind), encoding=e, seed=1, weights=False)
+        e: build_user_model(str(tmp_path), kind, shape_for(kind), encoding=e, seed=1, weights=False)
         for e in ENCODINGS
     }
     first = shared(built["learned"])
@@ -81,13 +81,13 @@ def test_encodings_of_one_seed_share_every_other_weight(tmp_path: Path, name: st
         assert all(torch.equal(first[key], value) for key, value in shared(model).items())
         assert not any(m.p for m in model.modules() if isinstance(m, nn.Dropout))
         model(**inputs(kind))
-    other = build_own(str(tmp_path), kind, shape_for(kind), encoding="none", seed=2, weights=False)
+    other = build_user_model(str(tmp_path), kind, shape_for(kind), encoding="none", seed=2, weights=False)
     assert any(not torch.equal(first[key], value) for key, value in shared(other).items())
 
 
 def test_no_token_of_the_text_is_taken_for_padding(tmp_path: Path) -> None:
     CONFIGS["roberta"].save_pretrained(tmp_path)
-    model = build_own(
+    model = build_user_model(
         str(tmp_path), "masked-lm", shape_for("masked-lm"), encoding="learned", seed=0, weights=False
     )
     rows = model.get_input_embeddings().weight
@@ -101,10 +101,14 @@ def test_weights_are_kept_and_so_is_the_table_for_learned(tmp_path: Path) -> Non
     stock = transformers.BertForMaskedLM(CONFIGS["bert"]).eval()
     stock.save_pretrained(tmp_path)
     asked = shape_for("masked-lm", vocabulary_size=50)
-    model = build_own(str(tmp_path), "masked-lm", asked, encoding="learned", seed=0, weights=True).eval()
+    model = build_user_model(
+        str(tmp_path), "masked-lm", asked, encoding="learned", seed=0, weights=True
+    ).eval()
     tokens = inputs("masked-lm")
     assert torch.equal(model(**tokens).logits, stock(**tokens).logits)
-    rotary = build_own(str(tmp_path), "masked-lm", asked, encoding="rotary", seed=0, weights=True).eval()
+    rotary = build_user_model(
+        str(tmp_path), "masked-lm", asked, encoding="rotary", seed=0, weights=True
+    ).eval()
     assert torch.equal(rotary.get_input_embeddings().weight, stock.get_input_embeddings().weight)
     assert not torch.equal(rotary(**tokens).logits, stock(**tokens).logits)
 
@@ -115,20 +119,20 @@ def test_a_new_output_on_trained_weights_is_no_warning(
     transformers.BertForMaskedLM(CONFIGS["bert"]).save_pretrained(tmp_path)
     capfd.readouterr()
     asked = shape_for("classify", vocabulary_size=50)
-    build_own(str(tmp_path), "classify", asked, encoding="learned", seed=0, weights=True)
+    build_user_model(str(tmp_path), "classify", asked, encoding="learned", seed=0, weights=True)
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_identity_is_that_of_the_files(tmp_path: Path) -> None:
     transformers.BertModel(CONFIGS["bert"]).save_pretrained(tmp_path)
-    found = describe_own(str(tmp_path), weights=False)
+    found = describe_user_model(str(tmp_path), weights=False)
     assert (found["layers"], found["dim"], found["heads"]) == (2, 16, 2)
-    trained = describe_own(str(tmp_path), weights=True)
+    trained = describe_user_model(str(tmp_path), weights=True)
     assert trained["sha256"] != found["sha256"]
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
-    assert describe_own(str(tmp_path), weights=True)["sha256"] != trained["sha256"]
-    assert describe_own(str(tmp_path), weights=False)["sha256"] == found["sha256"]
+    assert describe_user_model(str(tmp_path), weights=True)["sha256"] != trained["sha256"]
+    assert describe_user_model(str(tmp_path), weights=False)["sha256"] == found["sha256"]
 
 
 def test_feed_forward_layers_are_widened_in_the_familys_own_field(tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_feed_forward_layers_are_widened_in_the_familys_own_field(tmp_path: Path
         counts = [
             sum(
                 p.numel()
-                for p in build_own(
+                for p in build_user_model(
                     str(tmp_path), "causal-lm", shape_for("causal-lm", inner=width + more),
                     encoding="none", seed=0, weights=False,
                 ).parameters()
@@ -152,8 +156,8 @@ def test_feed_forward_layers_are_widened_in_the_familys_own_field(tmp_path: Path
 def refused(folder: Path, kind: str, **changes: Any) -> MilepostError:
     asked: dict[str, Any] = {"encoding": "learned", "seed": 0, "weights": False} | changes
     with pytest.raises(MilepostError) as caught:
-        describe_own(str(folder), weights=asked["weights"])
-        build_own(str(folder), kind, shape_for(kind), **asked)
+        describe_user_model(str(folder), weights=asked["weights"])
+        build_user_model(str(folder), kind, shape_for(kind), **asked)
     assert str(caught.value).count("\n") == 2
     return caught.value
 

@@ -10,8 +10,8 @@ from torch import nn
 from milepost.comparison.design import Model, Trial
 from milepost.encodings import Encoding
 from milepost.encodings.table import PositionTable
-from milepost.models.building.scratch import Shape, build_scratch
-from milepost.models.building.user_model import build_own, describe_own, inner_width
+from milepost.models.building.scratch import ModelShape, build_scratch
+from milepost.models.building.user_model import build_user_model, describe_user_model, inner_width
 from milepost.tasks import Task
 
 
@@ -25,7 +25,7 @@ def build_model(trial: Trial, task: Task) -> nn.Module:
         OptionError: MP105, SwapRefused: MP121, for an encoding that cannot stand in this model.
     """
     size, head = trial.design.model, task.head
-    shape = Shape(
+    shape = ModelShape(
         layers=size.layers,
         dim=size.dim,
         heads=size.heads,
@@ -65,14 +65,16 @@ def read_model(model: Model) -> Model:
     """
     if not model.folder:
         return model
-    return replace(model, **describe_own(model.folder, weights=model.weights))
+    return replace(model, **describe_user_model(model.folder, weights=model.weights))
 
 
-def _build(trial: Trial, kind: str, shape: Shape) -> nn.Module:
+def _build(trial: Trial, kind: str, shape: ModelShape) -> nn.Module:
     size = trial.design.model
     if not size.folder:
         return build_scratch(kind, shape, encoding=trial.encoding, seed=trial.seed)
-    return build_own(size.folder, kind, shape, encoding=trial.encoding, seed=trial.seed, weights=size.weights)
+    return build_user_model(
+        size.folder, kind, shape, encoding=trial.encoding, seed=trial.seed, weights=size.weights
+    )
 
 
 def count_trainable(model: nn.Module) -> int:

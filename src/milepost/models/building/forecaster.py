@@ -67,11 +67,21 @@ class Forecaster(nn.Module):
         self.backbone = backbone
         self.read = nn.Linear(patch, backbone.config.hidden_size)
         self.write = nn.Linear(backbone.config.hidden_size, horizon)
-        nn.init.normal_(self.read.weight, std=init_std / patch**0.5)
-        nn.init.normal_(self.write.weight, std=init_std)
+        self._init_std = init_std
+        self.reset_parameters()
+        backbone.get_input_embeddings().requires_grad_(False)
+
+    def reset_parameters(self) -> None:
+        """Give the projections their initial values again, in place."""
+        nn.init.normal_(self.read.weight, std=self._init_std / self.patch**0.5)
+        nn.init.normal_(self.write.weight, std=self._init_std)
         for layer in (self.read, self.write):
             nn.init.zeros_(layer.bias)
-        backbone.get_input_embeddings().requires_grad_(False)
+
+    def init_weights(self) -> None:
+        """Give all weights their initial values again, in place: transformers' own name for it."""
+        self.backbone.init_weights()
+        self.reset_parameters()
 
     def forward(self, values: Float[Tensor, "batch steps"]) -> Forecasts:
         """Forecast after each patch; ``steps`` is a multiple of the patch."""

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import transformers
 from torch import nn
 from transformers import BertConfig, GPT2Config, PretrainedConfig, PreTrainedModel, ViTConfig
 
-from milepost.encodings import build, canonical
 from milepost.errors import UnknownName
 from milepost.models.building.forecaster import Forecaster
-from milepost.models.building.gpt2 import build_gpt2
-from milepost.models.measuring import geometries
-from milepost.models.swapping import install
+from milepost.models.building.initialisation import draw_weights, put_encoding
+from milepost.models.transformers_private import no_init_weights
 from milepost.spec import Spec
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelShape:
     """What a model from scratch is built to.
 
     Args:
@@ -58,11 +55,12 @@ class Shape:
     scale: float = 1.0
 
 
-def build_scratch(kind: str, shape: Shape, *, encoding: str | Spec, seed: int) -> nn.Module:
+def build_scratch(kind: str, shape: ModelShape, *, encoding: str | Spec, seed: int) -> nn.Module:
     """Build a model for a kind of output with ``encoding`` in it, every weight drawn from ``seed``.
 
-    For one seed all encodings share the initial value of every weight they have in common, bit for bit; an
-    encoding's own parameters are drawn from the seed and its name. The global random state is left as it was.
+    For one seed all encodings share the initial value of every weight of one name and shape, bit for bit, in models
+    of other widths too; an encoding's own parameters are drawn from the seed and its name. The global random state
+    is left as it was.
 
     Args:
         kind: ``causal-lm`` (GPT-2), ``masked-lm``, ``classify``, ``tag`` (BERT), ``images`` (ViT) or ``forecast``
@@ -72,59 +70,50 @@ def build_scratch(kind: str, shape: Shape, *, encoding: str | Spec, seed: int) -
         seed: of all weights.
 
     Returns:
-        A float32 model on the CPU in training mode, without dropout.
+        A float32 model on the CPU in training mode, without dropout. A GPT-2 has tied embeddings, no special
+        tokens, the fused form of its activation, and no cache unless you ask for one.
 
     Raises:
         UnknownName: MP104. SpecError: MP103. OptionError: MP105. SwapRefused: MP121.
 
-    >>> shape = Shape(layers=1, dim=8, heads=2, init_std=0.02, max_len=32, vocabulary_size=16, labels=3)
+    Source: the initial distribution is that of each class in transformers; for GPT-2 it is that of Radford et al.
+    2019, section 2.3.
+
+    >>> shape = ModelShape(layers=1, dim=8, heads=2, init_std=0.02, max_len=32, vocabulary_size=16, labels=3)
     >>> build_scratch("classify", shape, encoding="rotary", seed=0).bert.milepost.name
     'rotary'
     """
-    if kind == "causal-lm":
-        return build_gpt2(
-            shape.vocabulary_size,
-            layers=shape.layers,
-            dim=shape.dim,
-            heads=shape.heads,
-            max_len=shape.max_len,
-            init_std=shape.init_std,
-            encoding=encoding,
-            seed=seed,
-            inner=shape.inner,
-            scale=shape.scale,
-        )
     if kind not in _KINDS:
-        raise UnknownName.among("kind of model", kind, ("causal-lm", *_KINDS))
-    kind_class, make_config = _KINDS[kind]
-    rms = shape.init_std
+        raise UnknownName.among("kind of model", kind, _KINDS)
+    name, make_config = _KINDS[kind]
+    with torch.random.fork_rng(devices=[]), no_init_weights():
+        model: PreTrainedModel = getattr(transformers, name)(make_config(shape))
+    if kind == "causal-lm":
+        model.loss_type = "ForCausalLM"  # transformers finds none for GPT-2's class and warns in each process
+    return finish(model, kind, shape, encoding=encoding, seed=seed)
+
+
+def finish(
+    model: PreTrainedModel, kind: str, shape: ModelShape, *, encoding: str | Spec, seed: int
+) -> nn.Module:
+    """Give a model that was built under ``no_init_weights`` its projections, its weights and an encoding."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: PreTrainedModel = getattr(transformers, kind_class)(make_config(shape))
-        whole: nn.Module = model
-        if kind == "forecast":
-            whole = Forecaster(model, patch=shape.patch, horizon=shape.horizon, init_std=shape.init_std)
-    if kind == "images":
-        rms *= shape.patch * math.sqrt(shape.channels)  # of patches, sums over pixels of variance 1
+        whole = add_projections(model, kind, shape)
+    draw_weights(whole, seed)
+    # the embedding of a patch sums over pixels of variance 1
+    rms = shape.init_std * (shape.patch * math.sqrt(shape.channels) if kind == "images" else 1.0)
     put_encoding(model, encoding, seed=seed, embedding_rms=rms * shape.scale)
     return whole.train()
 
 
-def put_encoding(
-    model: PreTrainedModel, encoding: str | Spec, *, seed: int, embedding_rms: float | None = None
-) -> PreTrainedModel:
-    """Put an encoding with fresh values, drawn from the seed and its name, into a model, in place."""
-    spec = canonical(encoding)
-    measured = geometries(model)
-    if embedding_rms is not None:
-        measured = [replace(shape, embedding_rms=embedding_rms) for shape in measured]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(hashlib.sha256(f"{seed} {spec.name}".encode()).hexdigest()[:15], 16))
-        built = [build(spec, shape) for shape in measured]
-    return install(model, built, spec=str(spec), geometries=measured, positions="mask").train()
+def add_projections(model: PreTrainedModel, kind: str, shape: ModelShape) -> PreTrainedModel | Forecaster:
+    """Put a model that is to forecast between two projections; other kinds need none."""
+    if kind != "forecast":
+        return model
+    return Forecaster(model, patch=shape.patch, horizon=shape.horizon, init_std=shape.init_std)
 
 
-def _bert(shape: Shape) -> PretrainedConfig:
+def _bert(shape: ModelShape) -> PretrainedConfig:
     return BertConfig(
         vocab_size=shape.vocabulary_size,
         hidden_size=shape.dim,
@@ -140,7 +129,7 @@ def _bert(shape: Shape) -> PretrainedConfig:
     )
 
 
-def _vit(shape: Shape) -> PretrainedConfig:
+def _vit(shape: ModelShape) -> PretrainedConfig:
     return ViTConfig(
         image_size=shape.side,
         patch_size=shape.patch,
@@ -156,9 +145,9 @@ def _vit(shape: Shape) -> PretrainedConfig:
     )
 
 
-def _backbone(shape: Shape) -> PretrainedConfig:
+def _gpt2(shape: ModelShape) -> PretrainedConfig:
     return GPT2Config(
-        vocab_size=1,
+        vocab_size=max(shape.vocabulary_size, 1),
         n_positions=shape.max_len,
         n_embd=shape.dim,
         n_layer=shape.layers,
@@ -171,13 +160,15 @@ def _backbone(shape: Shape) -> PretrainedConfig:
         initializer_range=shape.init_std,
         bos_token_id=None,
         eos_token_id=None,
+        use_cache=False,
     )
 
 
-_KINDS: Mapping[str, tuple[str, Callable[[Shape], PretrainedConfig]]] = {
+_KINDS: Mapping[str, tuple[str, Callable[[ModelShape], PretrainedConfig]]] = {
+    "causal-lm": ("GPT2LMHeadModel", _gpt2),
     "masked-lm": ("BertForMaskedLM", _bert),
     "classify": ("BertForSequenceClassification", _bert),
     "tag": ("BertForTokenClassification", _bert),
     "images": ("ViTForImageClassification", _vit),
-    "forecast": ("GPT2Model", _backbone),
+    "forecast": ("GPT2Model", _gpt2),
 }

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -15,11 +15,12 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from milepost.encodings import canonical
 from milepost.errors import OptionError, SwapRefused, UnsafeFile
-from milepost.models.building.forecaster import Forecaster
-from milepost.models.building.scratch import Shape, put_encoding
+from milepost.models.building.initialisation import put_encoding
+from milepost.models.building.scratch import ModelShape, add_projections, finish
 from milepost.models.families import find_family
 from milepost.models.output import quietly
 from milepost.models.swapping import swap
+from milepost.models.transformers_private import no_init_weights
 from milepost.spec import Spec
 
 _CLASSES: Mapping[str, str] = {
@@ -35,7 +36,7 @@ _DROPOUTS = ("dropout", "drop", "pdrop", "dropout_prob", "drop_rate", "drop_path
 _BLOCK = 1 << 20
 
 
-def describe_own(folder: str, *, weights: bool) -> dict[str, Any]:
+def describe_user_model(folder: str, *, weights: bool) -> dict[str, Any]:
     """Sizes of the model in a folder, and the hash of all that decides what it is.
 
     Args:
@@ -75,17 +76,17 @@ def describe_own(folder: str, *, weights: bool) -> dict[str, Any]:
     }
 
 
-def build_own(
-    folder: str, kind: str, shape: Shape, *, encoding: str | Spec, seed: int, weights: bool
+def build_user_model(
+    folder: str, kind: str, shape: ModelShape, *, encoding: str | Spec, seed: int, weights: bool
 ) -> nn.Module:
     """Build the model of a folder for a kind of output, with ``encoding`` in it.
 
     From scratch every weight is drawn from ``seed``, dropout is off, and for one seed all encodings share the
-    initial value of every weight they have in common. With ``weights`` what the folder holds is loaded,
+    initial value of every weight of one name and shape. With ``weights`` what the folder holds is loaded,
     ``learned`` keeps the rows of its table, and only what the folder lacks is drawn.
 
     Args:
-        folder: as for ``describe_own``. Nothing in it is executed.
+        folder: as for ``describe_user_model``. Nothing in it is executed.
         kind: as for ``build_scratch``.
         shape: sizes; of a folder with weights all but labels and the horizon are its own.
         encoding: spec of the encoding.
@@ -107,49 +108,51 @@ def build_own(
             got=f"{shape.vocabulary_size} ids, {config.vocab_size} in the model",
             fix=f"--tokenizer {folder}",
         )
+    config.num_labels = max(shape.labels, 1)
     if not weights:
         _resize(config, shape, family)
-    config.num_labels = max(shape.labels, 1)
-    auto = getattr(transformers, _CLASSES[kind])
-    with torch.random.fork_rng(devices=[]), quietly():
+        with torch.random.fork_rng(devices=[]), no_init_weights():
+            model = _make(config, kind)
+        if kind != "images":
+            _forget_padding(model)
+        return finish(model, kind, shape, encoding=encoding, seed=seed)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        try:
-            if weights:
-                model = auto.from_pretrained(
+        model = _make(config, kind, folder)
+        whole = add_projections(model, kind, shape)
+    if canonical(encoding).name == "learned":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            swap(model, encoding)
+    else:
+        put_encoding(model, encoding, seed=seed)
+    return whole.train()
+
+
+def _make(config: PretrainedConfig, kind: str, folder: str = "") -> PreTrainedModel:
+    """A model of a kind, with the weights of a folder if one is given."""
+    auto = getattr(transformers, _CLASSES[kind])
+    try:
+        with quietly():
+            if not folder:
+                return cast(PreTrainedModel, auto.from_config(config, trust_remote_code=False))
+            return cast(
+                PreTrainedModel,
+                auto.from_pretrained(
                     folder,
                     config=config,
                     local_files_only=True,
                     trust_remote_code=False,
                     use_safetensors=True,
                     dtype=torch.float32,
-                )
-            else:
-                model = auto.from_config(config, trust_remote_code=False)
-        except (ValueError, OSError) as error:
-            raise SwapRefused(
-                f"transformers has no model of this kind for the task: {kind}",
-                got=f"{config.model_type}: {str(error).splitlines()[0][:120]}",
-                fix="choose a task of its kind, or another model",
-            ) from None
-        if not weights and kind != "images":
-            _forget_padding(model)
-        whole = model
-        if kind == "forecast":
-            whole = Forecaster(model, patch=shape.patch, horizon=shape.horizon, init_std=shape.init_std)
-    _put(model, encoding, shape, seed=seed, kind=kind, weights=weights)
-    return whole.train()
-
-
-def _put(
-    model: PreTrainedModel, encoding: str | Spec, shape: Shape, *, seed: int, kind: str, weights: bool
-) -> None:
-    if weights and canonical(encoding).name == "learned":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            swap(model, encoding)
-        return
-    rms = shape.init_std * (shape.patch * math.sqrt(shape.channels) if kind == "images" else 1.0)
-    put_encoding(model, encoding, seed=seed, embedding_rms=None if weights else rms * shape.scale)
+                ),
+            )
+    except (ValueError, OSError) as error:
+        raise SwapRefused(
+            f"transformers has no model of this kind for the task: {kind}",
+            got=f"{config.model_type}: {str(error).splitlines()[0][:120]}",
+            fix="choose a task of its kind, or another model",
+        ) from None
 
 
 def _read_config(folder: str) -> PretrainedConfig:
@@ -169,7 +172,7 @@ def _read_config(folder: str) -> PretrainedConfig:
         ) from None
 
 
-def _resize(config: PretrainedConfig, shape: Shape, family: Any) -> None:
+def _resize(config: PretrainedConfig, shape: ModelShape, family: Any) -> None:
     """Fit a configuration to a task; its own blocks, width, heads and activation stay."""
     for name, value in list(vars(config).items()):
         if isinstance(value, float) and any(name == word or name.endswith(f"_{word}") for word in _DROPOUTS):
@@ -219,10 +222,7 @@ def inner_width(folder: str) -> int:
 
 
 def _forget_padding(model: PreTrainedModel) -> None:
-    """Draw the row of the padding token like any other: the id may stand for something else here."""
+    """Have the row of the padding token drawn like any other: the id may stand for something else here."""
     embedding = model.get_input_embeddings()
-    row = getattr(embedding, "padding_idx", None)
-    if isinstance(embedding, nn.Embedding) and row is not None:
-        with torch.no_grad():
-            embedding.weight[row].normal_(0.0, float(embedding.weight.std()))
+    if isinstance(embedding, nn.Embedding):
         embedding.padding_idx = None

@@ -1,18 +1,20 @@
 """Models from scratch: one seed, one value for every weight that encodings share."""
 
+import hashlib
 import math
 
 import pytest
 import torch
 
 from milepost.encodings import registered
-from milepost.models import build_gpt2
+from milepost.models import ModelShape, build_scratch
 
 SIZES = {"layers": 2, "dim": 32, "heads": 4, "max_len": 16, "init_std": 0.1}
 
 
 def make(encoding, seed=0, **sizes):
-    return build_gpt2(50, encoding=encoding, seed=seed, **{**SIZES, **sizes})
+    shape = ModelShape(**{"vocabulary_size": 50, **SIZES, **sizes})
+    return build_scratch("causal-lm", shape, encoding=encoding, seed=seed)
 
 
 def shared(model):
@@ -57,6 +59,13 @@ def test_initial_scales_are_gpt2s():
     assert model.transformer.milepost.weight.std().item() == pytest.approx(0.1, rel=0.05)
     assert (block.ln_1.weight == 1).all() and (block.attn.c_attn.bias == 0).all()
     assert model.lm_head.weight is model.transformer.wte.weight
+
+
+def test_the_weights_are_those_that_comparisons_have_always_begun_with():
+    digest = hashlib.sha256()
+    for value in make("alibi").state_dict().values():
+        digest.update(value.numpy().tobytes())
+    assert digest.hexdigest()[:16] == "6f0ed82eabb39d4d"
 
 
 def test_gradients_reach_every_parameter(encoding):
