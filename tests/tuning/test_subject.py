@@ -211,6 +211,16 @@ def test_a_tokenizer_whose_library_panics_is_refused(write: Callable[..., Path])
         load_subject(folder)
 
 
+def test_a_tokenizer_that_computes_for_ever_is_ended(write: Callable[..., Path]) -> None:
+    folder = write("BertModel")
+    document = json.loads((folder / "tokenizer.json").read_text())
+    document["normalizer"] = {"type": "Replace", "pattern": {"Regex": "(a+a+)+y"}, "content": ""}
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    subject = load_subject(folder)
+    with pytest.raises(DataError, match="cannot encode this text"):
+        subject.tokenize("a" * 40)
+
+
 def test_numbers_that_are_not_finite_are_refused(write: Callable[..., Path]) -> None:
     subject = load_subject(write("GPT2LMHeadModel"))
     with torch.no_grad():

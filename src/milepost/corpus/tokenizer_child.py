@@ -92,10 +92,18 @@ def _load_json(content: bytes) -> tuple[Encode, dict[str, Any]]:
 
 def _load_folder(content: bytes) -> tuple[Encode, dict[str, Any]]:
     """The tokenizer's own files of older models, which transformers turns into the same thing."""
+    # transformers imports torch where it finds it, which takes longer than all else and no tokenizer needs
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
     from transformers import AutoTokenizer
 
     built = AutoTokenizer.from_pretrained(content.decode(), local_files_only=True, trust_remote_code=False)
-    return _take(built.backend_tokenizer)
+    encode, facts = _take(built.backend_tokenizer)
+    return encode, facts | {
+        "special": sorted(set(built.all_special_ids) - {built.unk_token_id}),
+        "mask": built.mask_token_id,
+        "pad": built.pad_token_id,
+        "files": sorted({"tokenizer.json", *built.vocab_files_names.values()}),
+    }
 
 
 def _take(built: Any) -> tuple[Encode, dict[str, Any]]:

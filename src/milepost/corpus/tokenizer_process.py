@@ -47,11 +47,19 @@ class TokenizerFacts:
         vocabulary_size: one more than its largest id.
         ids: of the usual names of special tokens that it has.
         sha256: of its content.
+        special: of a folder: ids of all special tokens but that of unknown words.
+        mask: of a folder: id of the mask; ``None`` where there is none.
+        pad: of a folder: id of the pad; ``None`` where there is none.
+        files: of a folder: names that the files of such a tokenizer have.
     """
 
     vocabulary_size: int
     ids: Mapping[str, int]
     sha256: str
+    special: Sequence[int] = ()
+    mask: int | None = None
+    pad: int | None = None
+    files: Sequence[str] = ()
 
 
 def require_library(kind: str) -> None:

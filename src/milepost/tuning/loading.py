@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import torch
 import transformers
 
-from milepost.errors import ModelError, OptionError, UnknownName
+from milepost.corpus.tokenizer_process import TokenizerProcess
+from milepost.errors import DataError, ModelError, OptionError, UnknownName
 from milepost.extension.source import Source, find_source
 from milepost.models.output import quietly
 from milepost.models.transformers_private import CAUSAL_LM_CLASSES, MASKED_LM_CLASSES
@@ -94,13 +95,11 @@ def load_subject(
         tokenizer = _load_tokenizer(source)
         loaded = _load_model(kind, source, dtype)
     prefix, suffix = _special_tokens(tokenizer)
-    if kind == "masked-lm" and tokenizer.mask_token_id is None:
-        raise ModelError(
-            "the tokenizer has no mask", got=type(tokenizer).__name__, fix="--objective embedding"
-        )
+    if kind == "masked-lm" and tokenizer.facts.mask is None:
+        raise ModelError("the tokenizer has no mask", got=str(source.folder), fix="--objective embedding")
     return Subject(
         os.fspath(model), kind, _move(loaded, device).eval(), tokenizer, table.usable_length, prefix,
-        () if kind == "causal-lm" else suffix, tokenizer.mask_token_id,
+        () if kind == "causal-lm" else suffix, tokenizer.facts.mask,
         _pooling_of(source) if kind == "embedding" else None,
     )  # fmt: skip
 
@@ -118,9 +117,17 @@ def _kind_of(config: Any, source: Source) -> str:
     return "embedding"
 
 
-def _load_tokenizer(source: Source) -> Any:
-    tokenizer = _try("tokenizer", transformers.AutoTokenizer.from_pretrained, source)
-    names = sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
+def _load_tokenizer(source: Source) -> TokenizerProcess:
+    """The tokenizer that transformers finds in the folder, in a process of its own."""
+    try:
+        tokenizer = TokenizerProcess(str(source.folder), "folder", str(source.folder.resolve()).encode())
+    except DataError as error:
+        raise ModelError(
+            "transformers finds no tokenizer in the folder",
+            got=error.got[:200],
+            fix="load the model with transformers, and save it whole again, tokenizer included",
+        ) from None
+    names = tokenizer.facts.files
     if not {source.inner + name for name in names} & {member.name for member in source.members}:
         # transformers makes one with an empty vocabulary then
         raise ModelError(
@@ -161,10 +168,9 @@ def _move(model: Any, device: torch.device | str) -> Any:
         ) from None
 
 
-def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _special_tokens(tokenizer: TokenizerProcess) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The ids that the tokenizer puts before and after a text."""
-    plain = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
-    whole = tokenizer("a", truncation=False, padding=False, verbose=False)["input_ids"]
+    plain, whole = (tokenizer.encode_all(["a"], special=special)[0].tolist() for special in (False, True))
     for begin in range(len(whole) - len(plain) + 1):
         if plain and whole[begin : begin + len(plain)] == plain:
             return tuple(whole[:begin]), tuple(whole[begin + len(plain) :])
@@ -208,9 +214,7 @@ def _try(what: str, load: Callable[..., _T], source: Source) -> _T:
     """Load with transformers, which raises anything for what it cannot load."""
     try:
         return load(str(source.folder), local_files_only=True, trust_remote_code=False)
-    except BaseException as error:  # a panic of the tokenizers library is no Exception
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise
+    except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"transformers finds no {what} in the folder",

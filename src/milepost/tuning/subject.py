@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int64
     from transformers import PreTrainedModel
 
+    from milepost.corpus.tokenizer_process import TokenizerProcess
+
 KINDS: Final = ("masked-lm", "causal-lm", "embedding")
 POOLINGS: Final = ("mean", "cls", "max", "lasttoken")
 MASKED_SHARE: Final = 0.15
@@ -32,7 +34,7 @@ class Subject:
         source: what was asked for: a path or a Hub id.
         kind: ``masked-lm``, ``causal-lm`` or ``embedding``.
         model: in evaluation mode. Methods take another model of the same vocabulary as ``model``.
-        tokenizer: of transformers; its own truncation and padding are never used.
+        tokenizer: in a process of its own, without truncation and padding.
         length: usable positions, special tokens included.
         prefix: ids of the special tokens before a text.
         suffix: those after it; none for ``causal-lm``, whose texts may go on.
@@ -43,7 +45,7 @@ class Subject:
     source: str
     kind: str
     model: PreTrainedModel
-    tokenizer: Any
+    tokenizer: TokenizerProcess
     length: int
     prefix: tuple[int, ...] = ()
     suffix: tuple[int, ...] = ()
@@ -65,10 +67,9 @@ class Subject:
         Raises:
             ModelError: MP124, an id that the model has no row for.
         """
-        ids = self.tokenizer(text, add_special_tokens=False, truncation=False, padding=False, verbose=False)
-        tokens = np.asarray(ids["input_ids"], np.int64)
-        special = set(self.tokenizer.all_special_ids) - {self.tokenizer.unk_token_id}
-        tokens = tokens[~np.isin(tokens, list(special))]
+        (ids,) = self.tokenizer.encode_all([text])
+        tokens = ids.astype(np.int64)
+        tokens = tokens[~np.isin(tokens, self.tokenizer.facts.special)]
         embeddings: Any = self.model.get_input_embeddings()
         known = len(embeddings.weight)
         if tokens.max(initial=0) >= known:

@@ -73,7 +73,7 @@ def make_batch(subject: Subject, texts: Sequence[np.ndarray], offset: int, seed:
     """
     wrapped = [np.concatenate([subject.prefix, text, subject.suffix]).astype(np.int64) for text in texts]
     lengths = np.array([len(one) for one in wrapped])
-    pad = subject.tokenizer.pad_token_id
+    pad = subject.tokenizer.facts.pad
     targets = np.full((len(texts), lengths.max()), pad or 0)
     scored = np.zeros(targets.shape, bool)
     front = len(subject.prefix)
