@@ -29,7 +29,7 @@ _MOST_PAST = 1_024  # patches of a part of the user's own that are looked back a
 
 
 @dataclass(frozen=True)
-class Part:
+class SeriesPart:
     """One part of the data, standardised.
 
     Args:
@@ -59,7 +59,7 @@ class Forecast(Task):
     """
 
     series: Series
-    parts: Mapping[str, Part]
+    parts: Mapping[str, SeriesPart]
     split: str
     sha256: str
     patch: int = PATCH
@@ -213,7 +213,7 @@ class Forecast(Task):
             around = _gather(part, moments[first : first + size], -length * self.patch, self.horizon)
             yield torch.from_numpy(around[:, : -self.horizon]), torch.from_numpy(around[:, -self.horizon :])
 
-    def _moments(self, part: Part) -> Int64[np.ndarray, " moments"]:
+    def _moments(self, part: SeriesPart) -> Int64[np.ndarray, " moments"]:
         """First steps of the forecasts of an evaluation, spread evenly over a part."""
         first, last = part.first, len(part.values) - self.horizon
         count = min(max(1, _WINDOWS // part.values.shape[1]), last - first + 1)
@@ -221,7 +221,7 @@ class Forecast(Task):
 
 
 def _gather(
-    part: Part, moments: Int64[np.ndarray, " moments"], begin: int, end: int
+    part: SeriesPart, moments: Int64[np.ndarray, " moments"], begin: int, end: int
 ) -> Float32[np.ndarray, "windows steps"]:
     """Steps around moments, one window a moment and channel."""
     around = part.values[moments[:, None] + np.arange(begin, end)]
@@ -239,7 +239,7 @@ def _read(source: str, options: Options) -> Series:
     )
 
 
-def _cut(main: Series, given: Mapping[str, Series], *, most_past: int) -> tuple[dict[str, Part], str]:
+def _cut(main: Series, given: Mapping[str, Series], *, most_past: int) -> tuple[dict[str, SeriesPart], str]:
     """The three parts, standardised by the first, and how they were cut.
 
     The first half of a part that the user gave, at most ``most_past`` steps, is looked back at alone: lengths
@@ -270,7 +270,7 @@ def _cut(main: Series, given: Mapping[str, Series], *, most_past: int) -> tuple[
     spread = train.std(0)
     spread[spread == 0] = 1.0  # a channel that never moves stays at 0
     return {
-        name: Part(((values - train.mean(0)) / spread).astype(np.float32), first)
+        name: SeriesPart(((values - train.mean(0)) / spread).astype(np.float32), first)
         for name, (values, first) in cut.items()
     }, split
 
