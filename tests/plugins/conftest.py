@@ -11,6 +11,10 @@ import pytest
 
 from milepost.plugins import Registry
 
+collect_ignore = [
+    "package",
+    "my_encoding.py",
+]  # what a user would write; it is imported when Milepost is told to
 Install = Callable[..., None]
 MODULE = """
 from shelf import things

@@ -84,11 +84,11 @@ def test_what_cannot_be_a_file_of_code_is_refused(file: Path) -> None:
 def test_a_module_is_never_that_of_the_current_directory(
     things: Things, install: Install, tmp_path: Path
 ) -> None:
-    (tmp_path / "here" / "nearby.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "here" / "nearby.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
     with pytest.raises(PluginError, match="no such installed module"):
         read_code("nearby")
     for name in ("mine_package", "helper"):  # what is installed is found behind them
-        (tmp_path / "here" / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+        (tmp_path / "here" / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
     install("helper", "", ())
     install("mine_package", "import helper\n" + MODULE.format(name="mine"), ())
     load_code(read_code("mine_package"))

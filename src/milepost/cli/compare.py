@@ -45,6 +45,13 @@ Examples:
     show_default=True,
     help="Encodings to compare.",
 )
+@click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="FILE.py|MODULE",
+    help="Your own code that defines encodings or tasks; several times for several.",
+)
 @click.option("--baseline", help="The encoding the others are held against.  [default: learned]")
 @click.option(
     "--train-length",
@@ -168,6 +175,7 @@ def _compare(
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training, compare
     from milepost.comparison.refusals import choose_tokenizer
+    from milepost.plugins import load_imports
     from milepost.storage.files import expand
     from milepost.tasks import Options, find_task
 
@@ -176,6 +184,7 @@ def _compare(
 
         check_log(log)
     html = plan_outputs(html=html).get("html")
+    load_imports(options["imports"])
     own, weights = options.pop("own") or "", options.pop("weights")
     if own.startswith("~"):
         own = str(expand(own))

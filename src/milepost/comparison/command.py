@@ -60,6 +60,8 @@ def build_command(sweep: Sweep) -> str:
         *(["--weights"] if size.weights else []),
         *(["--compile"] if recipe.compile else []),
     ]
+    for code in design.imports:
+        words += ["--import", code.path or code.module]
     for option, value in options.items():
         words += [f"--{option}", str(value)]
     return shlex.join(words)

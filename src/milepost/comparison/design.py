@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from milepost.errors import OptionError, UnknownName
+from milepost.plugins import Code
 from milepost.spec import parse_specs
 from milepost.tasks import Options
 
@@ -119,6 +120,7 @@ class Design:
         data: what the user wrote: a path or ``builtin:NAME``. Its identity is ``data_sha256``.
         train_length: of a training input, in the task's unit; its positions are the rows of a learned table.
         options: what the user said of the data.
+        imports: code of the user's own that defines the task or encodings. Its identity is names and hashes.
     """
 
     task: str
@@ -128,6 +130,7 @@ class Design:
     options: Options = field(default_factory=Options)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+    imports: tuple[Code, ...] = ()
 
     def __post_init__(self) -> None:
         _at_least("train_length", self.train_length, 2)
@@ -143,6 +146,9 @@ class Design:
                 place.pop(name, None)
         if not self.model.weights and (self.model.folder or self.task in _DRAWN_IN_ONE_STREAM):
             content["model"]["initial_weights"] = "one stream per parameter"
+        del content["imports"]
+        if self.imports:  # a design without them has the hash that it always had
+            content["imports"] = {one.name: one.sha256 for one in self.imports}
         return content
 
     def key(self) -> str:
@@ -191,6 +197,7 @@ class Trial:
             "model": Model(**design["model"]),
             "training": Training(**recipe | {"betas": tuple(recipe["betas"])}),
             "options": Options(**design["options"]),
+            "imports": tuple(Code(**one) for one in design["imports"]),
         }
         return cls(**content | {"design": Design(**design | parts)})
 

@@ -24,6 +24,7 @@ from milepost.comparison.refusals import (
     refuse_strange_tokenizer,
 )
 from milepost.comparison.request import Purpose, Sweep, read_baseline, read_metric, read_until
+from milepost.comparison.run_folder.earlier import note_changes
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.run_folder.views import write_result
 from milepost.comparison.settings import Grid, choose_setting, read_grid
@@ -32,7 +33,9 @@ from milepost.comparison.verdicts.result import build_result, is_decided, read_v
 from milepost.comparison.workers.runner import gather_seeds, run_jobs
 from milepost.comparison.workers.running import Running, available_processors
 from milepost.comparison.workers.scale import Scale
+from milepost.encodings import classes_in
 from milepost.errors import DiskFull, OptionError
+from milepost.plugins import Imports, complete, load_imports
 from milepost.storage.disk import refuse_small_disk
 from milepost.storage.files import expand
 from milepost.tasks import Options, Task, find_task
@@ -50,6 +53,7 @@ def compare(
     lengths: str | Sequence[int] | None = None,
     seeds: int | Sequence[int] = 3,
     options: Options | None = None,
+    imports: Imports | None = None,
     model: Model | None = None,
     training: Training | None = None,
     match: str | None = None,
@@ -87,6 +91,9 @@ def compare(
         lengths: lengths at which to measure, in that unit; the trained length is always among them.
         seeds: how many, or which; fewer than three name no winner.
         options: what else there is to say of the data: tokenizer, columns, parts of its own.
+        imports: your own code that defines encodings or tasks: paths of files (``my_encoding.py``) and names of
+            installed modules, one or several. Never looked for in the current directory. Their hashes are a part of
+            the design: after a change all trials are trained again.
         model: size and initial scale of the shared model, or the folder of one of the user's own.
         training: the shared recipe.
         match: ``parameters`` widens the feed-forward layers of models with fewer parameters.
@@ -123,10 +130,13 @@ def compare(
         FolderError: MP107, the folder holds another design, or trials of another environment.
         DiskFull: MP108, when the disk has no room, or becomes full; what is whole is kept.
         TrialFailed: MP140, when no worker can be started. MissingExtra: MP106, without Ray where it is asked for.
+        PluginError: MP109, code of ``imports`` or of an installed package that cannot be imported.
     """
+    code = load_imports(imports)
     kind = find_task(task)
     data, trained = data or kind.source, kind.train_length if train_length is None else train_length
     names = read_encodings(encodings)
+    code = complete(code, [kind, *(cls for name in names for cls in classes_in(name))])
     base = read_baseline(baseline, names)
     wanted_seeds = read_seeds(seeds)
     deciding = read_metric(metric, kind)
@@ -153,7 +163,7 @@ def compare(
         refuse_missing_device(device)
     content = kind.open(data, said)
     content.check_lengths(trained, wanted_lengths)
-    design = Design(task, data, content.sha256, trained, said, size, recipe)
+    design = Design(task, data, content.sha256, trained, said, size, recipe, code)
     design, scalable, sizes = _build_all(design, names, content, match)
     sweep = Sweep(
         design, names, wanted_seeds, wanted_seeds, wanted_lengths, base, margin, deciding, purpose, grid,
@@ -161,6 +171,7 @@ def compare(
     )  # fmt: skip
     running.scale.check(design)
     folder = RunFolder(expand(out) if out else Path(RUNS) / f"{task}-{design.key()}")
+    changes = note_changes(design, folder.path)
     folder.check(design)
     if not restart:
         folder.check_looks(sequential.looks if sequential else None)
@@ -171,13 +182,14 @@ def compare(
 
     def plan_for(sweep: Sweep) -> Plan:
         # a trial that fails again is not tried a third time when seeds are added
-        return build_plan(
+        plan = build_plan(
             sweep,
             folder,
             content,
             keep_models=keep_models,
             retries=lambda trial: retry_failed and trial not in tried,
         )
+        return replace(plan, notes=(*plan.notes, *changes))
 
     def train(sweep: Sweep) -> dict[Trial, str]:
         plan = plan_for(sweep)

@@ -282,6 +282,17 @@ def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:
     return cls, options
 
 
+def classes_in(spec: Spec | str) -> list[type[Encoding]]:
+    """The classes that build an encoding: its own, and those of encodings among its options.
+
+    >>> [cls.name for cls in classes_in("randomized(inner=alibi)")]
+    ['randomized', 'alibi']
+    """
+    cls, options = resolve(spec)
+    inner = [value for key, value in options.items() if isinstance(value, Spec) and key not in cls.nested]
+    return [cls, *(one for value in inner for one in classes_in(value))]
+
+
 def _completed(
     spec: Spec,
     defaults: Mapping[str, Value],

@@ -28,6 +28,7 @@ from milepost.models.transformers_private import (
     supports_sdpa,
     write_attention,
 )
+from milepost.plugins import Imports, load_imports
 from milepost.spec import Spec
 from milepost.tables import PREFIX, Rule, read_rule
 
@@ -43,6 +44,7 @@ def load(
     attention: str = "sdpa",
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
+    imports: Imports | None = None,
 ) -> PreTrainedModel:
     """Load a swapped model from the folder that its ``save_pretrained`` wrote, or one that ``extend`` gave a position rule.
 
@@ -55,6 +57,8 @@ def load(
         attention: ``sdpa``, ``eager`` or ``flex``; families that know only eager attention get that.
         dtype: of the weights; that of the files by default.
         device: where the model goes.
+        imports: your own code that defines the model's encoding: paths of files and names of installed modules. It is
+            imported because you name it here; what a folder names never is.
 
     Returns:
         The model, in evaluation mode.
@@ -62,7 +66,7 @@ def load(
     Raises:
         SwapRefused: MP121, no folder of a swapped model.
         UnsafeFile: MP130, a file that is missing, malformed, or reaches out of the folder.
-        UnknownFamily: MP120. UnknownName: MP104.
+        UnknownFamily: MP120. UnknownName: MP104. PluginError: MP109, code that cannot be imported.
 
     >>> import tempfile
     >>> from milepost.models import ModelShape, build_scratch
@@ -73,6 +77,7 @@ def load(
     ...     load(folder).transformer.milepost.name
     'rotary'
     """
+    load_imports(imports)
     root = Path(folder)
     config = _read_json(root, "config.json")
     rows = find_family(str(config.get("model_type")))

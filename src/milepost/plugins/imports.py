@@ -35,14 +35,33 @@ class Code:
     """A file or an installed package whose code decides what names mean.
 
     Args:
-        name: of the file, or the module.
-        sha256: of the file, or of all code of the package that holds the module.
-        path: where the file is; empty for a module. No part of its identity.
+        name: of the file, or of the package that holds the module.
+        sha256: of the file, or of all code of that package.
+        path: where the file is; empty for a module. Not a part of its identity.
+        module: what is imported; empty for a file. Not a part of its identity.
     """
 
     name: str
     sha256: str
     path: str = field(default="", compare=False)
+    module: str = field(default="", compare=False)
+
+
+def load_imports(imports: Imports | None) -> tuple[Code, ...]:
+    """Import what a user wants imported.
+
+    Args:
+        imports: paths of files, which end with ``.py``, and names of installed modules; one or several.
+
+    Returns:
+        What was imported, so that another process can import the same: :func:`load_code`.
+
+    Raises:
+        PluginError: MP109.
+    """
+    code = read_code(imports)
+    load_code(code)
+    return code
 
 
 def read_code(imports: Imports | None) -> tuple[Code, ...]:
@@ -64,7 +83,12 @@ def read_code(imports: Imports | None) -> tuple[Code, ...]:
             raise PluginError(
                 "two imports have one name", got=one.name, fix="rename one of the files, or leave one out"
             )
-    return tuple(by_name[name] for name in sorted(by_name))
+    return _ordered(found)
+
+
+def _ordered(code: Iterable[Code]) -> tuple[Code, ...]:
+    different = {(one.name, one.module): one for one in code}
+    return tuple(different[key] for key in sorted(different))
 
 
 def _read_one(text: str) -> Code:
@@ -89,7 +113,7 @@ def _describe_module(module: str) -> Code:
             got=module,
             fix="install it, or give the path of a file: --import ./FILE.py; modules of the current directory are not imported",
         )
-    return Code(module, hash_installed(spec))
+    return Code(spec.name, hash_installed(spec), module=module)
 
 
 def read_file(path: Path) -> bytes:
@@ -123,12 +147,12 @@ def load_code(code: Iterable[Code]) -> None:
         if one.path:
             _load_file(one)
         else:
-            _refuse_change(one, _describe_module(one.name).sha256)
-            import_safely(one.name, said_by=one.name)
+            _refuse_change(one, _describe_module(one.module).sha256)
+            import_safely(one.module, said_by=one.module)
 
 
 def _load_file(one: Code) -> None:
-    name = _PREFIX + hashlib.sha256(one.path.encode()).hexdigest()[:12]
+    name = _module_name(one.path)
     held = sys.modules.get(name)
     if held is not None and vars(held).get("__sha256__") == one.sha256:
         return
@@ -146,6 +170,10 @@ def _load_file(one: Code) -> None:
         del sys.modules[name]
         raise
     vars(module)["__sha256__"] = one.sha256
+
+
+def _module_name(path: str) -> str:
+    return _PREFIX + hashlib.sha256(path.encode()).hexdigest()[:12]
 
 
 def _refuse_change(one: Code, now: str) -> None:
@@ -167,13 +195,11 @@ def complete(code: Sequence[Code], classes: Iterable[type]) -> tuple[Code, ...]:
     Raises:
         PluginError: MP109, a class that another process cannot load: of a notebook, a script, the current directory.
     """
-    files = {_PREFIX + hashlib.sha256(one.path.encode()).hexdigest()[:12] for one in code if one.path}
-    found = {one.name: one for one in code}
-    tops = {name.split(".")[0] for name, one in found.items() if not one.path}
+    known = {_module_name(one.path) for one in code if one.path} | {one.name for one in code if one.module}
+    found = list(code)
     for cls in classes:
         module = cls.__module__
-        top = module.split(".")[0]
-        if top == "milepost" or top in tops or module in files:
+        if module.split(".")[0] == "milepost" or module in known:
             continue
         spec = None if module.startswith(_PREFIX) else find_installed(module)
         if spec is None or not _is_loaded_from(spec.origin, spec.name):
@@ -182,8 +208,9 @@ def complete(code: Sequence[Code], classes: Iterable[type]) -> tuple[Code, ...]:
                 got=f"{getattr(cls, 'name', cls.__name__)}: {cls.__qualname__} of {_where(cls)}",
                 fix="put it into a file of its own, and name that: imports='FILE.py', --import FILE.py",
             )
-        found[module] = Code(module, hash_installed(spec))
-    return tuple(found[name] for name in sorted(found))
+        if spec.name not in known:
+            found.append(Code(spec.name, hash_installed(spec), module=module))
+    return _ordered(found)
 
 
 def _is_loaded_from(origin: str | None, name: str) -> bool:

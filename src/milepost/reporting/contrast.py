@@ -9,7 +9,18 @@ from milepost.comparison.verdicts.scores import Criterion, Scores, adjust, read_
 from milepost.reporting.compare_summary import CompareSummary
 
 # what of a spec makes its design; the rest says what was asked of it
-_DESIGN = ("task", "data", "train_length", "steps", "batch", "evaluate", "options", "model", "training")
+_DESIGN = (
+    "task",
+    "data",
+    "train_length",
+    "steps",
+    "batch",
+    "evaluate",
+    "options",
+    "model",
+    "training",
+    "imports",
+)
 
 
 def contrast_runs(first: Mapping[str, Any], second: Mapping[str, Any], *, together: bool) -> dict[str, Any]:

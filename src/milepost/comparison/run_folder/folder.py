@@ -81,12 +81,14 @@ class RunFolder:
                 )
             return
         held = read_json(self.path / _DESIGN)
-        differences = compare_records(held, design.identity())
+        differences = compare_records({"imports": {}} | held, {"imports": {}} | design.identity())
         if differences:
+            imports = any(one.startswith("imports.") for one in differences)
             raise FolderError(
                 "the output folder holds another design",
                 got="; ".join(differences),
-                fix="give another --out, or the options of that design",
+                fix="give another --out, or the options of that design"
+                + (": the same --import, with code that did not change" if imports else ""),
             )
 
     def check_environment(self, environment: dict[str, Any]) -> None:

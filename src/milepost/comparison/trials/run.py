@@ -24,6 +24,7 @@ from milepost.comparison.trials.model import build_model, find_encoding
 from milepost.comparison.trials.training import Trained, train
 from milepost.encodings import Encoding
 from milepost.errors import DataError, FolderError
+from milepost.plugins import load_code
 from milepost.storage.files import durable
 from milepost.tasks import Task, find_task
 
@@ -43,11 +44,12 @@ def prepare_torch() -> None:
 
 
 def read_task(trial: Trial) -> Task:
-    """Read the data of a trial's design and check that it is still the same.
+    """Load the code that a trial's design imports, read its data, and check that both are still the same.
 
     Raises:
-        DataError: MP110, when it changed since the sweep began.
+        PluginError: MP109, DataError: MP110, when one changed since the sweep began.
     """
+    load_code(trial.design.imports)
     task = find_task(trial.design.task).open(trial.design.data, trial.design.options)
     if task.sha256 != trial.design.data_sha256:
         raise DataError(

@@ -20,6 +20,7 @@ from milepost.comparison.workers.runner import find_divergence, run_jobs
 from milepost.comparison.workers.running import Running
 from milepost.comparison.workers.scale import Scale
 from milepost.errors import FolderError, MilepostError, MissingExtra, OptionError
+from milepost.plugins import read_file
 from milepost.storage.files import durable
 
 _MOST_DEATHS = 5  # of nodes under one trial, after which it has failed
@@ -40,6 +41,7 @@ class NodeOrder:
         mark: a file there, by which a node sees whether the folder is shared with it.
         files: of the jobs' trials, for nodes that do not share it: content by path.
         environment: of the caller; a node with another one gives other bits.
+        code: of files that the jobs' design imports: content by SHA-256.
     """
 
     jobs: tuple[Job, ...]
@@ -49,6 +51,7 @@ class NodeOrder:
     mark: str
     files: Mapping[str, bytes]
     environment: Mapping[str, Any]
+    code: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ def run_on_ray(
 
 def _order(jobs: Sequence[Job], folder: Path, running: Running, mark: str) -> NodeOrder:
     files, here = pack(folder, jobs), environment(running.device)
-    return NodeOrder(tuple(jobs), folder.resolve(), running, Path.cwd(), mark, files, here)
+    imports = {one for job in jobs for one in job.trial.design.imports if one.path}
+    code = {one.sha256: read_file(Path(one.path)) for one in imports}
+    return NodeOrder(tuple(jobs), folder.resolve(), running, Path.cwd(), mark, files, here, code)
 
 
 def _fail_all(jobs: Sequence[Job], reason: str) -> NodeReply:
@@ -205,8 +210,10 @@ def carry_out(order: NodeOrder) -> NodeReply:
             unpack(order.files, folder)
         if order.directory.is_dir():
             stack.enter_context(contextlib.chdir(order.directory))
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         try:
-            failures = run_jobs(order.jobs, folder, replace(running, workers=1), lambda _: None)
+            jobs = _put_code(order, place)
+            failures = run_jobs(jobs, folder, replace(running, workers=1), lambda _: None)
         except FolderError as error:
             return NodeReply(stop=Stop.of(error))
         except MilepostError as error:
@@ -214,6 +221,28 @@ def carry_out(order: NodeOrder) -> NodeReply:
         if shared:
             return NodeReply(failures)
         return NodeReply(failures, pack(folder, order.jobs), RunFolder(folder).journal.read().entries)
+
+
+def _put_code(order: NodeOrder, place: Path) -> tuple[Job, ...]:
+    """Write files that the jobs import into a folder of this node; the jobs then name them there.
+
+    Whether they are what the design says is checked by whoever imports them.
+    """
+
+    def put(trial: Trial) -> Trial:
+        imports = tuple(
+            replace(one, path=str(place / one.sha256 / one.name)) if one.path else one
+            for one in trial.design.imports
+        )
+        return replace(trial, design=replace(trial.design, imports=imports))
+
+    names = {one.sha256: one.name for job in order.jobs for one in job.trial.design.imports}
+    for sha256, content in order.code.items():
+        (place / sha256).mkdir()
+        (place / sha256 / names[sha256]).write_bytes(content)
+    return tuple(
+        replace(job, trial=put(job.trial), companions=tuple(map(put, job.companions))) for job in order.jobs
+    )
 
 
 def _take(reply: NodeReply, folder: Path) -> None:

@@ -7,10 +7,12 @@ A new method is one file here, one line below, and one row in ``docs/extension.m
 from milepost.extension.methods.base import (
     Method,
     PositionRule,
+    TextMethod,
     build_method,
     check_target,
     default_candidates,
     default_method,
+    register_method,
     registered_methods,
 )
 from milepost.extension.methods.extend_rows import extend_rows
@@ -37,10 +39,12 @@ from milepost.extension.methods.bicubic import Bicubic
 __all__ = [
     "Method",
     "PositionRule",
+    "TextMethod",
     "build_method",
     "check_target",
     "default_candidates",
     "default_method",
     "extend_rows",
+    "register_method",
     "registered_methods",
 ]
