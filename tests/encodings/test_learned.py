@@ -13,10 +13,10 @@ def table(rows=8, dim=4, **options):
     return LearnedPositions(rows, dim, **options)
 
 
-def deferring(**options):
-    made = table(**options)
-    made._defers_on_cpu = True
-    return made
+@pytest.fixture
+def device(monkeypatch):
+    """Tensors of the CPU are taken for those of a device, on whose values nothing waits."""
+    monkeypatch.setattr("milepost.encodings.table.is_at_host", lambda tensor: False)
 
 
 def test_the_table_of_bert_has_393216_parameters():
@@ -135,8 +135,9 @@ def test_positions_in_floating_point_are_refused():
         table().vectors(torch.zeros(3))
 
 
+@pytest.mark.usefixtures("device")
 def test_on_a_device_a_missing_row_is_nan_and_the_error_comes_later():
-    made = deferring()
+    made = table()
     vectors = made.vectors(torch.tensor([[0, 8], [-1, 7]]))
     assert vectors.isnan().all(-1).tolist() == [[False, True], [True, False]]
     with pytest.raises(PastTheEnd, match="position -1"):
@@ -144,8 +145,9 @@ def test_on_a_device_a_missing_row_is_nan_and_the_error_comes_later():
     made.check_positions_seen()  # told once
 
 
+@pytest.mark.usefixtures("device")
 def test_on_a_device_the_next_forward_raises_by_itself():
-    made = deferring()
+    made = table()
     made.vectors(torch.tensor([9]))
     with pytest.raises(PastTheEnd, match="position 9"):
         made.vectors(torch.tensor([0]))
@@ -153,11 +155,13 @@ def test_on_a_device_the_next_forward_raises_by_itself():
 
 
 @pytest.mark.parametrize("past", ["error", "clamp", "tile"])
-def test_the_device_path_answers_as_the_checked_one(past):
+def test_the_device_path_answers_as_the_checked_one(past, request):
     positions = torch.tensor([[0, 3, 7], [1, 1, 2]])
     if past != "error":
         positions = positions + 6
-    assert torch.equal(deferring(past=past).vectors(positions), table(past=past).vectors(positions))
+    checked = table(past=past).vectors(positions)
+    request.getfixturevalue("device")
+    assert torch.equal(table(past=past).vectors(positions), checked)
 
 
 def test_no_value_is_read_from_a_device():
@@ -170,16 +174,18 @@ def test_no_value_is_read_from_a_device():
         made(torch.empty(2, 9, 4, device="meta"))
 
 
+@pytest.mark.usefixtures("device")
 def test_a_missing_row_gets_no_gradient_on_a_device():
-    made = deferring()
+    made = table()
     made.vectors(torch.tensor([2, 30])).nan_to_num().sum().backward()
     assert made.weight.grad.any(-1).nonzero().flatten().tolist() == [2]
     with pytest.raises(PastTheEnd):
         made.check_positions_seen()
 
 
+@pytest.mark.usefixtures("device")
 def test_a_copy_has_nothing_pending():
-    made = deferring()
+    made = table()
     made.vectors(torch.tensor([9]))
     for other in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):  # noqa: S301 - our own bytes
         other.check_positions_seen()

@@ -161,9 +161,11 @@ def test_a_cache_serves_until_groups_would_grow_and_then_says_so() -> None:
         generate(model, padded, 6, attention_mask=mask)
 
 
-def test_on_a_device_the_same_verdict_comes_later_and_nothing_is_waited_for() -> None:
+def test_on_a_device_the_same_verdict_comes_later_and_nothing_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("milepost.encodings.table.is_at_host", lambda tensor: False)
     table = build("learned(past=group)", Geometry(dim=4, heads=1, head_dim=4, max_len=8))
-    table._defers_on_cpu = True
     places = torch.tensor([[8, 9], [3, 4]])
     assert table.group(places, cached=True).tolist() == [[8, 8], [3, 4]]
     vectors = table.vectors(table.group(places, cached=True))

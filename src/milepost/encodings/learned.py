@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from milepost.encodings.angles import build_sinusoid
 from milepost.encodings.base import Encoding, Geometry, read_choice, read_scale, register
-from milepost.encodings.grid import STRETCHED, require_grid, stretch_rows
+from milepost.encodings.grid import STRETCHED, require_grid
 from milepost.encodings.low_rank import LowRankPositions
 from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError
@@ -147,10 +147,6 @@ class LearnedPositions(PositionTable):
     def scales(self) -> dict[str, float]:
         """Standard deviation (``normal``) or root mean square of the initial table."""
         return {"std": self.std}
-
-    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
-        assert self.grid is not None
-        return {"weight": stretch_rows(self.weight, self.grid, grid, self.past)}
 
     def _slice(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
         return self.weight[start:stop]

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from milepost.encodings.base import Geometry, read_choice, read_scale, register
-from milepost.encodings.grid import require_grid, stretch_rows
+from milepost.encodings.grid import require_grid
 from milepost.encodings.table import PositionTable
 from milepost.spec import Value
 
@@ -94,12 +94,6 @@ class Learned2dPositions(PositionTable):
         """Standard deviation of the initial vectors."""
         return {"std": self.std}
 
-    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
-        return {
-            name: stretch_rows(part, (len(part), 1), (size, 1), self.past)
-            for name, part, size in (("rows", self.rows, grid[0]), ("columns", self.columns, grid[1]))
-        }
-
     def _whole(self) -> Float[Tensor, "rows dim"]:
         patches = (self.rows[:, None] + self.columns).flatten(0, 1)
         return patches if self.prefix is None else torch.cat((self.prefix, patches))
@@ -111,4 +105,5 @@ class Learned2dPositions(PositionTable):
         return nn.functional.embedding(rows, self._whole())
 
     def _remedy(self, enough: int) -> str:
-        return f"an image of {len(self.rows)} x {len(self.columns)} patches, or a table for a larger grid"
+        assert self.grid is not None
+        return f"an image of {self.grid[0]} x {self.grid[1]} patches, or a table for a larger grid"

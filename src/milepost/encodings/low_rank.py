@@ -11,7 +11,6 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from milepost.encodings.base import Geometry, read_choice, read_scale
-from milepost.encodings.grid import stretch_rows
 from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError
 from milepost.spec import Value
@@ -95,12 +94,6 @@ class LowRankPositions(PositionTable):
     def scales(self) -> dict[str, float]:
         """Standard deviation of the initial table."""
         return {"std": self.std}
-
-    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
-        assert self.grid is not None
-        return {
-            "left": stretch_rows(self.left, self.grid, grid, self.past)
-        }  # it is linear: the product's rows follow
 
     def _slice(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
         return self.left[start:stop] @ self.right

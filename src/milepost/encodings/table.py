@@ -8,13 +8,14 @@ from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import debug_unwrap
 
 from milepost.encodings.base import Encoding, Positions, read_choice
-from milepost.encodings.grid import STRETCHED
+from milepost.encodings.deferred import Deferred
+from milepost.encodings.grid import STRETCHED, stretch_rows
 from milepost.encodings.positions import count_from, require_contiguous, require_whole
-from milepost.encodings.tracing import has_values, is_exported, is_traced
+from milepost.encodings.tracing import has_values, is_at_host, is_exported, is_traced
 from milepost.errors import OptionError, PastTheEnd
 
 OVERFLOW = ("error", "clamp", "tile", "group", *STRETCHED)
@@ -38,6 +39,9 @@ class PositionTable(Encoding, abc.ABC):
     """
 
     trained_counts: Int64[Tensor, " rows"] | None
+    _resampled: Float[Tensor, "rows dim"] | None = (
+        None  # rows for an image of another grid than the stored ones
+    )
 
     def __init__(
         self, max_len: int, dim: int, past: str, *, count: bool, device: torch.device | str | None
@@ -55,8 +59,7 @@ class PositionTable(Encoding, abc.ABC):
         # int64 and in the state dict: nothing rounds it, nothing refills it; None leaves no key behind
         counts = torch.zeros(max_len, dtype=torch.int64, device=device) if count else None
         self.register_buffer("trained_counts", counts)
-        self._deferred = _Deferred()
-        self._defers_on_cpu = False  # tests take the device's path without a device
+        self._deferred = Deferred()
 
     @abc.abstractmethod
     def _slice(self, start: int, stop: int) -> Float[Tensor, "rows dim"]:
@@ -84,13 +87,14 @@ class PositionTable(Encoding, abc.ABC):
         if isinstance(positions, range):
             return self._at_range(positions)
         require_whole(positions)
-        seen = positions if is_traced() else debug_unwrap(positions)  # under vmap: those of the whole batch
-        checked = self._check_values(seen)
+        traced = is_traced()
+        seen = positions if traced else debug_unwrap(positions)  # under vmap: those of the whole batch
+        checked = not traced and self._check_values(seen)
         self._count(seen)
         if checked:
-            return self._gather(self._rows(positions))
+            return self._at(self._rows(positions))
         rows, missing = self._clamp(positions)
-        return self._gather(rows).masked_fill(missing[..., None], float("nan"))
+        return self._at(rows).masked_fill(missing[..., None], float("nan"))
 
     def vectors_from(
         self, start: int, length: int, *, device: torch.device | str | None = None
@@ -100,8 +104,14 @@ class PositionTable(Encoding, abc.ABC):
         Raises:
             PastTheEnd: MP101, a position that has no row; in an exported graph its vector is NaN.
         """
-        if is_traced() and not is_exported() and self.past == "error":
-            return self._between(start, start + length)  # a slice, and an error past the end
+        stop = start + length
+        if is_traced():
+            if self.past == "error" and not is_exported():
+                self._check(start, stop - 1)
+                return self._between(start, stop)
+        elif isinstance(length, int):
+            within = 0 <= start < stop <= self.max_len
+            return self._between(start, stop) if within else self.vectors(range(start, stop))
         device = next(self.parameters()).device if device is None else device
         return self.vectors(self.group(count_from(start, length, device=device), device=device))
 
@@ -186,17 +196,10 @@ class PositionTable(Encoding, abc.ABC):
                 got="a table that was not laid out",
                 fix="table.lay_out((14, 14)), or a spec and Geometry(..., grid=(14, 14), prefix=1)",
             )
-        rows = self._stretch(grid)
         other = copy.copy(self)
-        other._parameters = {name: one for name, one in self._parameters.items() if name not in rows}
-        other._buffers = {"trained_counts": None}
-        other.__dict__.update(rows)
         other.max_len += grid[0] * grid[1] - self.grid[0] * self.grid[1]
+        other._resampled = stretch_rows(self._slice(0, self.max_len), self.grid, grid, self.past)
         return other.lay_out(grid)
-
-    @abc.abstractmethod
-    def _stretch(self, grid: tuple[int, int]) -> dict[str, Tensor]:
-        """Parameters for an image of another grid than the table's own."""
 
     def forward(
         self, embeddings: Float[Tensor, "batch seq dim"], positions: Positions | None = None
@@ -219,7 +222,7 @@ class PositionTable(Encoding, abc.ABC):
         Raises:
             PastTheEnd: MP101, a position without a row was asked for since the last check.
         """
-        self._deferred.poll(self, wait=True)
+        self._deferred.poll(self._check, wait=True)
 
     def _at_range(self, positions: range) -> Tensor:
         if not positions:
@@ -230,21 +233,25 @@ class PositionTable(Encoding, abc.ABC):
             return self._between(positions.start, positions.stop)
         beyond = torch.arange(positions.start, positions.stop, device=next(self.parameters()).device)
         self._count(beyond)
-        return self._gather(self._rows(beyond))
+        return self._at(self._rows(beyond))
 
     def _between(self, start: int, stop: int) -> Tensor:
-        self._check(start, stop - 1)
         if self._counts():
             assert self.trained_counts is not None
             self.trained_counts[start:stop] += 1
-        return self._slice(start, stop)
+        return self._slice(start, stop) if self._resampled is None else self._resampled[start:stop]
+
+    def _at(self, rows: Tensor) -> Tensor:
+        if self._resampled is None:
+            return self._gather(rows)
+        return nn.functional.embedding(rows, self._resampled)
 
     def _check_values(self, positions: Tensor) -> bool:
         """Check positions on the CPU now, and put others off; whether all are known to have a row."""
-        if is_traced() or not has_values(positions):
+        if not has_values(positions):
             return False
-        self._deferred.poll(self)
-        at_host = positions.device.type == "cpu" and not self._defers_on_cpu
+        self._deferred.poll(self._check)
+        at_host = is_at_host(positions)
         if positions.numel() and at_host:
             lowest, highest = torch.aminmax(positions)
             self._check(int(lowest), int(highest))
@@ -260,7 +267,12 @@ class PositionTable(Encoding, abc.ABC):
         return self._rows(positions.clamp(min=0)).clamp(max=self.max_len - 1), missing
 
     def _counts(self) -> bool:
-        return self.trained_counts is not None and self.training and torch.is_grad_enabled()
+        return (
+            self.trained_counts is not None
+            and self._resampled is None  # those rows are not the ones that are counted
+            and self.training
+            and torch.is_grad_enabled()
+        )
 
     def _count(self, positions: Tensor) -> None:
         """Count the row of each position once; the added row ``max_len`` stands for none."""
@@ -305,45 +317,3 @@ class PositionTable(Encoding, abc.ABC):
     def extra_repr(self) -> str:
         """Sizes and the overflow rule, for printing the module."""
         return f"{self.max_len}, {self.dim}, past={self.past!r}"
-
-
-class _Deferred:
-    """Extremes of the positions seen on a device, on their way to the host."""
-
-    def __init__(self) -> None:
-        self._pending: list[tuple[Tensor, torch.cuda.Event | None]] = []
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _Deferred, ()  # a copied or pickled module starts with nothing pending
-
-    def note(self, positions: Tensor) -> None:
-        extremes = torch.stack(torch.aminmax(positions.detach()))
-        if not positions.is_cuda:
-            self._pending.append((extremes, None))
-            return
-        if torch.cuda.is_current_stream_capturing():
-            return  # a captured graph replays without Python; the NaN still tells
-        host = torch.empty(2, dtype=torch.int64, pin_memory=True)
-        host.copy_(extremes, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record(torch.cuda.current_stream(positions.device))
-        self._pending.append((host, event))
-
-    def poll(self, table: PositionTable, *, wait: bool = False) -> None:
-        """Check what has arrived, or everything when asked to wait."""
-        while self._pending:
-            extremes, event = self._pending[0]
-            if event is None:
-                if not wait and extremes.device.type != "cpu":
-                    del self._pending[:-16]  # no event to ask: kept for an explicit check
-                    return
-            elif wait:
-                event.synchronize()
-            elif torch.cuda.is_current_stream_capturing() or not event.query():
-                return  # CUDA forbids the question while a graph is captured
-            del self._pending[0]
-            try:
-                table._check(*extremes.tolist())
-            except PastTheEnd:
-                self._pending.clear()  # one error a mistake, not one a call that followed it
-                raise

@@ -24,3 +24,8 @@ def is_exported() -> bool:
 def has_values(tensor: Tensor) -> bool:
     """Whether a tensor holds numbers: one on the meta device, or of ``make_fx``, has a shape alone."""
     return tensor.device.type != "meta" and not isinstance(tensor, FakeTensor)
+
+
+def is_at_host(tensor: Tensor) -> bool:
+    """Whether a look at the values of a tensor waits for no device."""
+    return tensor.device.type == "cpu"
