@@ -19,8 +19,9 @@ from transformers.utils import logging
 from milepost.encodings import registered
 from milepost.errors import MilepostError
 from milepost.models import load, swap
-from milepost.models.families import families, find_bases
+from milepost.models.families import find_bases
 from milepost.models.transformers_private import cache_argument, parameter_names
+from milepost.tables import stacks_by_type
 
 SMALL = {
     "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
@@ -209,7 +210,7 @@ def sdpa_is_eager(case: Case) -> None:
 
 def stock_is_kept(case: Case) -> None:
     """Learned to learned, or rotary to the family's own rotary, computes what stock computes, gradients too."""
-    own = families()[case.family][0].rotary is not None
+    own = stacks_by_type()[case.family][0].rotary is not None
     if case.encoding != ("rotary" if own else "learned"):
         raise Inapplicable("for the encoding that the family has")
     if case.family == "modernbert":
@@ -307,7 +308,7 @@ def _attentions(case: Case) -> tuple[str, ...]:
     return ("sdpa",) if case.family in _NO_INTERFACE else ("sdpa", "eager")
 
 
-_NO_INTERFACE = {name for name, rows in families().items() if not rows[0].interface}
+_NO_INTERFACE = {name for name, rows in stacks_by_type().items() if not rows[0].interface}
 
 
 @torch.no_grad()

@@ -21,9 +21,9 @@ import torch
 from family_matrix import PROPERTIES, SUBJECTS, Case, check, quiet, refusal
 
 from milepost.encodings import registered
-from milepost.models.families import families
-from milepost.models.family_rows import REFUSED
+from milepost.models.families import explain_refusal
 from milepost.storage.processes import PIPE, start_python
+from milepost.tables import FAMILIES, stacks_by_type
 
 ROOT = Path(__file__).parents[1]
 # folders of the package models that have no part in a swap
@@ -62,6 +62,8 @@ def inputs_hash() -> str:
     sources = [
         *(path for path in (package / "models").rglob("*.py") if path.parent.name not in ELSEWHERE),
         *(package / "encodings").glob("*.py"),
+        package / "tables" / "family.py",
+        *(package / "tables" / "families").glob("*.py"),
         Path(__file__).with_name("family_matrix.py"),
         Path(__file__),
     ]
@@ -146,9 +148,17 @@ def render(results: Results) -> str:
             "## Refusals",
             _render_refusals(results),
             "Families that are refused whole (MP121):",
-            "\n".join(f"- `{name}`: {reason}; {fix}" for name, (reason, fix) in REFUSED.items()),
+            _render_refused_families(),
         ]
     )
+
+
+def _render_refused_families() -> str:
+    reasons: dict[str, list[str]] = {}
+    for family in FAMILIES:
+        named = [f"`{name}`" for name in family.model_types if name not in stacks_by_type()]
+        reasons.setdefault(explain_refusal(family)[0], []).extend(named)
+    return "\n".join(f"- {reason}: {', '.join(names)}" for reason, names in reasons.items() if names)
 
 
 def _first_line(text: str | None) -> str:
@@ -215,7 +225,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the page to write")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     options = parser.parse_args()
-    assert SUBJECTS.keys() == families().keys(), "a family without a tiny model, or the other way round"
+    assert SUBJECTS.keys() == stacks_by_type().keys(), "a family without a tiny model, or the other way round"
     results = run_all(options.families.split(","), options.workers)
     page = render(results)
     if options.out is not None:

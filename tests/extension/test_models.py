@@ -21,7 +21,7 @@ from tiny_models import IMAGES, TEXT, write
 from milepost.api.extend import extend
 from milepost.extension.methods import build_method, registered_methods
 from milepost.extension.reload_worker import measure
-from milepost.extension.target import RULED
+from milepost.extension.target import rule_types
 from milepost.tables import read
 
 
@@ -180,7 +180,7 @@ def test_all_proofs_hold_for_every_method_on_every_family(
     old = model_of(models, kind, shards=shards)
     assert len(list(old.glob("*.safetensors"))) >= (3 if shards else 1)
     _, to, tensor = TEXT[kind]
-    rules = ["group", "recur"] if kind in RULED else []
+    rules = ["group", "recur"] if kind in rule_types() else []
     role = next(table.role for table in read(old).tables if tensor in (None, table.key))
     role = "decoder" if kind == "whisper" else role
     for method in [*METHODS, *rules]:

@@ -18,9 +18,10 @@ from transformers import (
 import milepost
 from milepost.errors import SwapRefused
 from milepost.models import transformers_private as private
-from milepost.models.family_rows import ROWS
+from milepost.tables import stacks_by_type
 
-BASES = {row.base: getattr(importlib.import_module(row.module), row.base) for row in ROWS}
+STACKS = [stack for stacks in stacks_by_type().values() for stack in stacks]
+BASES = {row.base: getattr(importlib.import_module(row.module), row.base) for row in STACKS}
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -109,7 +110,7 @@ def test_a_cache_under_a_new_name_is_not_overlooked(make_gpt2, tokens, cached):
 
 @pytest.mark.parametrize("base", BASES)
 def test_eager_attention_stands_beside_the_layers_of_families_with_the_interface(base):
-    row = next(row for row in ROWS if row.base == base)
+    row = next(row for row in STACKS if row.base == base)
     module = importlib.import_module(row.module)
     assert ("eager_attention_forward" in vars(module)) == row.interface
 

@@ -11,8 +11,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
 
 from milepost.errors import DataError, OptionError
-from milepost.models import families, swap
+from milepost.models import swap
 from milepost.models.building.scratch import ModelShape, build_scratch
+from milepost.tables import stacks_by_type
 from milepost.tasks.classify import Classify, find_first_position_id
 from milepost.tasks.task import Options, to_device
 
@@ -145,14 +146,14 @@ def test_position_ids_of_a_third_are_those_that_the_family_counts(
 
 
 def test_every_family_of_text_that_can_be_swapped_says_where_its_position_ids_begin() -> None:
-    rows = {row for rows in families().values() for row in rows if row.prefix is None}
+    rows = {row for rows in stacks_by_type().values() for row in rows if row.prefix is None}
     wrong = {
         row.model_type
         for row in rows
         if find_first_position_id(
             SimpleNamespace(config=SimpleNamespace(model_type=row.model_type, pad_token_id=5))
         )
-        != (0 if row.pad is None else 1 + (5 if row.pad == "config" else row.pad))
+        != (0 if row.pad is None else 1 + (5 if row.pad == "pad" else row.pad))
     }
     assert len(rows) > 20 and wrong == set()
 

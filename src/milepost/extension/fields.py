@@ -14,16 +14,6 @@ Fields: TypeAlias = tuple[tuple[Path, Any, Any], ...]
 PATCH_COUNTS = ("image_seq_length", "image_seq_len", "num_image_tokens")
 """Fields of models and processors that read images beside text: tokens of an image."""
 
-_OTHER_NAMES: Mapping[str, Mapping[str, Path]] = {
-    # where a configuration that is translated for reading keeps its lengths
-    "timm_vit": {"image_size": ("pretrained_cfg", "input_size")},
-    "timm_vit_distilled": {"image_size": ("pretrained_cfg", "input_size")},
-    "timm_vit_patches": {"image_size": ("pretrained_cfg", "input_size")},
-    "open_clip": {"context_length": ("model_cfg", "text_cfg", "context_length")},
-    "open_clip_vision": {"vision_cfg.image_size": ("model_cfg", "vision_cfg", "image_size")},
-}
-_TIMM_SIZE = ("model_args", "img_size")
-
 
 def change_length(checkpoint: Checkpoint, match: Match | None, value: Any) -> tuple[dict[str, Any], Fields]:
     """The configuration with the field, and all that repeat it, set to ``value``."""
@@ -40,11 +30,12 @@ def change_length(checkpoint: Checkpoint, match: Match | None, value: Any) -> tu
         if (found := dig(config, one)) is not None and found == old:
             dig(config, one[:-1])[one[-1]] = value
             fields.append((one, old, value))
-    if match.family.name.startswith("timm_") and (given := dig(config, _TIMM_SIZE)) is not None:
+    argument = match.form.size_argument
+    if argument and (given := dig(config, argument)) is not None:
         # timm builds the model by this size, and resamples the table on loading where it is the old one
         size = value[1] if value[1] == value[2] and not isinstance(given, list) else list(value[1:])
-        config["model_args"]["img_size"] = size
-        fields.append((_TIMM_SIZE, given, size))
+        dig(config, argument[:-1])[argument[-1]] = size
+        fields.append((argument, given, size))
     return config, tuple(fields)
 
 
@@ -72,8 +63,7 @@ def change_patch_counts(
 
 def path_of(match: Match) -> Path:
     """Where the length stands in the file, which for some libraries is not where the translation has it."""
-    named = f"{match.path}{match.form.field}"
-    return _OTHER_NAMES.get(match.family.name, {}).get(named) or tuple(named.split("."))
+    return match.form.stored_field or tuple(f"{match.path}{match.form.field}".split("."))
 
 
 def dig(document: Any, path: Path) -> Any:

@@ -15,8 +15,6 @@ INSTEAD: Mapping[str, str] = {
     "none": "without positions there is no limit to move",
 }
 
-_TILED = frozenset({"llava_next", "llava_next_video", "llava_onevision", "idefics3", "smolvlm"})
-
 
 def refusal(checkpoint: Checkpoint, learned: Sequence[PositionTable], to: object) -> ExtendRefused:
     """The error for a model that has no table to extend, with what it wants instead."""
@@ -101,7 +99,8 @@ def refuse_tiles(checkpoint: Checkpoint, match: Match) -> None:
     Raises:
         ExtendRefused: MP123.
     """
-    if match.path and checkpoint.model_type in _TILED:
+    family = checkpoint.family
+    if match.path and family and family.variant(checkpoint.model_type).cuts == "tiles":
         raise ExtendRefused(
             "this model cuts images into tiles of its vision tower's size",
             got=f"model_type {checkpoint.model_type!a}",

@@ -27,29 +27,21 @@ from milepost.extension.refusals import (
     refuse_half_windows,
     refuse_tiles,
 )
-from milepost.tables import PREFIX, Checkpoint, Match, PositionTable, read_rule, recognise, segment_of
-
-RULED: frozenset[str] = frozenset(
-    [
-        "albert",
-        "bart",
-        "bert",
-        "biogpt",
-        "camembert",
-        "clip_text_model",
-        "convbert",
-        "distilbert",
-        "electra",
-        "esm",
-        "gpt2",
-        "mpnet",
-        "opt",
-        "roberta",
-        "whisper",
-        "xlm-roberta",
-    ]
+from milepost.tables import (
+    PREFIX,
+    Checkpoint,
+    Match,
+    PositionTable,
+    read_rule,
+    recognise,
+    segment_of,
+    stacks_by_type,
 )
-"""Model types whose tables a position rule can read: text families that ``milepost.load`` knows."""
+
+
+def rule_types() -> list[str]:
+    """Model types whose tables a position rule can read: text families that ``milepost.load`` knows."""
+    return [name for name, stacks in stacks_by_type().items() if all(stack.takes_rules for stack in stacks)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,11 +222,11 @@ def _rule_target(
     table, match = paired[0]
     if isinstance(to, tuple):
         raise OptionError("a rule is for positions of a sequence", got=f"{to}", fix="give one number")
-    if checkpoint.model_type not in RULED or match is None or match.path:
+    if checkpoint.model_type not in rule_types() or match is None or match.path:
         raise ExtendRefused(
             "Milepost's loader cannot let this model's positions find their rows by a rule",
             got=f"model_type {checkpoint.model_type!a}",
-            fix="tile stores the rows that recur reads; for rules: " + ", ".join(sorted(RULED)),
+            fix="tile stores the rows that recur reads; for rules: " + ", ".join(rule_types()),
         )
     check_target(method, table.usable_length, to)
     config = checkpoint.config

@@ -15,10 +15,9 @@ from milepost.encodings.table import PositionTable
 from milepost.encodings.tracing import is_exported, is_traced
 from milepost.errors import PastTheEnd, SwapRefused
 from milepost.models.attention import ENCODING, POSITIONS
-from milepost.models.family import Family
 from milepost.models.slot import ParameterSlot, Slot
 from milepost.models.transformers_private import check_arguments, find_cache, read_attention
-from milepost.tables import PREFIX
+from milepost.tables import PREFIX, Stack
 
 STATE = "_milepost"
 _STRETCH = "interpolate_pos_encoding"
@@ -28,7 +27,7 @@ _STRETCH = "interpolate_pos_encoding"
 class State:
     """What the hooks of one swapped base model need; kept in the model's ``__dict__``."""
 
-    family: Family
+    family: Stack
     encoding: Encoding
     slot: Slot
     shown: ParameterSlot | None  # where the table is a parameter

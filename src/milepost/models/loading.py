@@ -16,7 +16,7 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
 from milepost.encodings import build, settle
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
-from milepost.models.families import find_bases, find_family
+from milepost.models.families import find_bases, find_stacks
 from milepost.models.measuring import geometries, table_rows
 from milepost.models.position_rule import install_rule
 from milepost.models.swapped_config import KEY, ROPE
@@ -80,7 +80,7 @@ def load(
     load_imports(imports)
     root = Path(folder)
     config = _read_json(root, "config.json")
-    rows = find_family(str(config.get("model_type")))
+    rows = find_stacks(str(config.get("model_type")))
     rule = read_rule(config)
     record = _read_record(config, len(rows), rule)
     cls = model_class or _find_class(config, rows[0].module)

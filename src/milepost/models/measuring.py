@@ -10,11 +10,11 @@ from transformers import PreTrainedModel
 
 from milepost.encodings import Geometry, LearnedPositions
 from milepost.models.families import find_bases
-from milepost.models.family import Family
 from milepost.models.hooks import STATE
 from milepost.models.rotary_settings import read_rotary
 from milepost.models.slot import Slot
 from milepost.models.swapped_config import KEY
+from milepost.tables import Stack
 
 
 def geometry(model: PreTrainedModel) -> Geometry:
@@ -50,7 +50,7 @@ def find_table(base: PreTrainedModel, path: str | None) -> nn.Module | Tensor:
     return cast("nn.Module | Tensor", getattr(base.get_submodule(holder), name))
 
 
-def table_weight(base: PreTrainedModel, family: Family) -> Tensor:
+def table_weight(base: PreTrainedModel, family: Stack) -> Tensor:
     """A tensor of the dtype, device and width of what stands in the table's place, rows or none."""
     if family.table is None:
         return cast(Tensor, base.get_input_embeddings().weight).detach()
@@ -60,7 +60,7 @@ def table_weight(base: PreTrainedModel, family: Family) -> Tensor:
     return present.empty if isinstance(present, Slot) else cast(Tensor, present.weight).detach()
 
 
-def table_rows(base: PreTrainedModel, family: Family) -> Tensor | None:
+def table_rows(base: PreTrainedModel, family: Stack) -> Tensor | None:
     """Rows of positions 0, 1, 2, ... of the learned table in a model, if there is one."""
     if STATE in base.__dict__:
         present = base.milepost
@@ -68,7 +68,7 @@ def table_rows(base: PreTrainedModel, family: Family) -> Tensor | None:
     return None if family.table is None else table_weight(base, family)[family.first_row_of(base.config) :]
 
 
-def _measure(base: PreTrainedModel, family: Family) -> Geometry:
+def _measure(base: PreTrainedModel, family: Stack) -> Geometry:
     """The geometry of a part as transformers built it."""
     table = table_rows(base, family)
     if table is None:
@@ -80,7 +80,7 @@ def _measure(base: PreTrainedModel, family: Family) -> Geometry:
     return _describe(base, family, rows=rows, rms=rms)
 
 
-def _describe(base: PreTrainedModel, family: Family, *, rows: int, rms: float) -> Geometry:
+def _describe(base: PreTrainedModel, family: Stack, *, rows: int, rms: float) -> Geometry:
     config = base.config
     heads = int(getattr(config, family.heads))
     return Geometry(

@@ -9,8 +9,8 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from milepost.encodings.scaling import SCALINGS, write_numbers
-from milepost.models.family import Family
 from milepost.spec import Spec, Value
+from milepost.tables import Stack
 
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "linear": {"factor": "factor"},
@@ -22,7 +22,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 """By scaling: Milepost's name of an option, and transformers'."""
 
 
-def read_rotary(config: PretrainedConfig, family: Family) -> tuple[Spec, ...]:
+def read_rotary(config: PretrainedConfig, family: Stack) -> tuple[Spec, ...]:
     """The rotary settings of a model: one with all options, several where kinds of layers differ, or none.
 
     A scaling that Milepost does not know keeps its name, so that building it is an error.
@@ -34,7 +34,7 @@ def read_rotary(config: PretrainedConfig, family: Family) -> tuple[Spec, ...]:
     return tuple(dict.fromkeys(_read(one, config, family) for one in kinds))
 
 
-def _read(rope: Mapping[str, Any], config: PretrainedConfig, family: Family) -> Spec:
+def _read(rope: Mapping[str, Any], config: PretrainedConfig, family: Stack) -> Spec:
     partial = float(rope.get("partial_rotary_factor") or 1.0) if family.partial else 1.0
     scaling = _scaling(rope, config)
     return Spec("rotary", {"theta": float(rope["rope_theta"]), "partial": partial, "scaling": scaling})

@@ -16,8 +16,7 @@ from milepost.encodings import Encoding, Geometry, LearnedPositions, build, cano
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
 from milepost.models.check.self_test import check_versions
-from milepost.models.families import find_bases
-from milepost.models.family import Family
+from milepost.models.families import find_attentions, find_bases, is_crossing
 from milepost.models.hooks import STATE, State, clear_vectors, hand_positions
 from milepost.models.measuring import find_table, geometries, table_rows, table_weight
 from milepost.models.slot import ParameterSlot, Silent, Slot
@@ -29,7 +28,7 @@ from milepost.models.transformers_private import (
     write_attention,
 )
 from milepost.spec import Spec
-from milepost.tables import PREFIX
+from milepost.tables import PREFIX, Stack
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 POSITIONS = ("mask", "stock")
@@ -195,7 +194,7 @@ def _install(
     return model
 
 
-def _check_sense(family: Family, encoding: Encoding) -> None:
+def _check_sense(family: Stack, encoding: Encoding) -> None:
     if encoding.places & {"rotate", "bias"} and not family.interface:
         raise SwapRefused(
             f"{encoding.name} acts in attention, and {family.model_type}'s does not go through transformers' "
@@ -239,7 +238,7 @@ def _write_config(
 
 
 def _build_state(
-    base: PreTrainedModel, family: Family, encoding: Encoding, shape: Geometry, positions: str
+    base: PreTrainedModel, family: Stack, encoding: Encoding, shape: Geometry, positions: str
 ) -> State:
     like, first_row = table_weight(base, family), family.first_row_of(base.config)
     encoding.to(device=like.device, dtype=like.dtype).train(base.training)
@@ -280,12 +279,12 @@ def _put(base: PreTrainedModel, state: State) -> None:
 
 
 def _all_actings(
-    model: PreTrainedModel, parts: Sequence[tuple[PreTrainedModel, Family]], encodings: Sequence[Encoding]
+    model: PreTrainedModel, parts: Sequence[tuple[PreTrainedModel, Stack]], encodings: Sequence[Encoding]
 ) -> list[tuple[nn.Module, Acting]]:
     """What each attention module of a model is to do; nothing, outside of the parts and across them."""
-    acting: dict[nn.Module, Encoding | None] = dict.fromkeys(parts[0][1].attentions(model))
+    acting: dict[nn.Module, Encoding | None] = dict.fromkeys(find_attentions(model, parts[0][1]))
     for (base, family), encoding in zip(parts, encodings, strict=True):
-        own = [module for module in family.attentions(base) if not family.is_crossing(module, base)]
+        own = [one for one in find_attentions(base, family) if not is_crossing(one, base, family)]
         if not own:
             raise SwapRefused(
                 "no self-attention was found to act in",
@@ -296,7 +295,7 @@ def _all_actings(
     return [(module, build_acting(module, encoding)) for module, encoding in acting.items()]
 
 
-def _place(base: PreTrainedModel, family: Family, encoding: Encoding) -> None:
+def _place(base: PreTrainedModel, family: Stack, encoding: Encoding) -> None:
     """Make the encoding a submodule, right after the one that held the table.
 
     The order of parameters stays as it was where it can: norms of all gradients are sums in that order.

@@ -66,7 +66,7 @@ KNOWN_ARGUMENTS = frozenset(
         *CACHE_ARGUMENTS,
     }
 )  # fmt: skip
-"""Arguments of the forward passes of all families in ``models/family_rows.py``, checked in 5.23.0 and 5.24.0."""
+"""Arguments of the forward passes of all stacks in ``tables/families``, checked in 5.23.0 and 5.24.0."""
 
 
 # ---- caches

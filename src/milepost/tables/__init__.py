@@ -7,8 +7,8 @@ huggingface_hub for models on the Hub.
 from milepost.storage.folder import Folder, parse_json
 from milepost.tables.build import COUNTS, COUNTS_FILE
 from milepost.tables.checkpoint import Checkpoint, PositionTable, TensorEntry
-from milepost.tables.families import FAMILIES, family_of
-from milepost.tables.family import Family, Part, TableForm
+from milepost.tables.families import FAMILIES, family_of, stacks_by_type
+from milepost.tables.family import Family, Part, Stack, TableForm, Variant
 from milepost.tables.header import MAX_HEADER_BYTES, Header, parse_header, read_header
 from milepost.tables.hub import HubModel, is_hub_id
 from milepost.tables.numbers import decode, encode
@@ -36,8 +36,10 @@ __all__ = [
     "Part",
     "PositionTable",
     "Rule",
+    "Stack",
     "TableForm",
     "TensorEntry",
+    "Variant",
     "decode",
     "encode",
     "family_of",
@@ -53,6 +55,7 @@ __all__ = [
     "read_rule",
     "recognise",
     "segment_of",
+    "stacks_by_type",
     "step_of",
     "windows_of",
 ]

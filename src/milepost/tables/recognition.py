@@ -12,7 +12,7 @@ from typing import Any
 from milepost.errors import DataError, SpecError, UnknownFamily
 from milepost.spec import parse_spec
 from milepost.tables.families import FAMILIES, family_of
-from milepost.tables.family import Family, Offset, Part, TableForm
+from milepost.tables.family import Family, Offset, Part, TableForm, Variant
 from milepost.tables.rule import PREFIX, RECORD, read_rule
 
 _BESIDE_THE_SEQUENCE = frozenset({"layout", "time", "entity"})
@@ -59,6 +59,11 @@ class Match:
     def grid(self) -> tuple[int, ...] | None:
         """The patches as (height, width), frames first; None for text or where the configuration is silent."""
         return _GRIDS[self.form.layout](self.config, self.form.field or "") if self._is_image() else None
+
+    @property
+    def variant(self) -> Variant:
+        """In what the model type differs from its family."""
+        return self.family.variant(self.config.get("model_type"))
 
     def _is_image(self) -> bool:
         return self.form.kind == "patches" or self.form.prefix_rows > 0

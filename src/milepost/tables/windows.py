@@ -23,7 +23,7 @@ def step_of(match: Match, length: int) -> int:
     """
     if match.form.role != "decoder" and match.form.first_row == 0 and (windows := windows_of(match)):
         return max(map(_positive, windows))
-    if match.config.get("model_type") == "big_bird" and match.config.get("attention_type") != "original_full":
+    if match.variant.cuts == "blocks" and match.config.get("attention_type") != "original_full":
         block = whole(match.config.get("block_size", _BLOCK)) or 1
         drawn = whole(match.config.get("num_random_blocks", _RANDOM_BLOCKS)) or 0
         return block if length > (5 + 2 * drawn) * block else 1
@@ -35,7 +35,7 @@ def segment_of(match: Match) -> tuple[int, int] | None:
 
     None where attention is exact (as many landmarks as tokens), so that every length can be read.
     """
-    if match.config.get("model_type") != "nystromformer":
+    if match.variant.cuts != "segments":
         return None
     length = whole(match.config.get("segment_means_seq_len", _SEGMENT))
     landmarks = whole(match.config.get("num_landmarks", _LANDMARKS))

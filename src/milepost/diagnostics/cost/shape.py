@@ -11,9 +11,18 @@ from milepost.diagnostics.cost.formulas import Sizes, price
 from milepost.errors import DataError, OptionError, UnknownFamily
 from milepost.spec import Spec, Value, parse_spec
 from milepost.storage.files import expand
-from milepost.tables import Family, Folder, HubModel, Match, family_of, is_hub_id, locate_transformer
+from milepost.tables import (
+    PREFIX,
+    Family,
+    Folder,
+    HubModel,
+    Match,
+    Variant,
+    family_of,
+    is_hub_id,
+    locate_transformer,
+)
 
-_SWAPPED = "milepost_"
 _ROLES = ("text", "decoder", "encoder", "vision", "audio", "query", "entity")
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "layers": ("decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
@@ -21,19 +30,6 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "dim": ("hidden_size", "n_embd", "d_model", "dim", "emb_dim"),
 }  # fmt: skip
 _LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx", "seq_length")
-_TABLE_DIM = {
-    "albert": "embedding_size",
-    "electra": "embedding_size",
-    "convbert": "embedding_size",
-    "rembert": "input_embedding_size",
-}
-# families where a field says whether there is a table: field, the value that means yes, what a missing one is
-_OPTIONAL: Mapping[str, tuple[str, Any, Any]] = {
-    "esm": ("position_embedding_type", "absolute", "absolute"),
-    "deberta": ("position_biased_input", True, True),
-    "beit": ("use_absolute_position_embeddings", True, False),
-}
-_ONE_BIAS_A_STACK = ("t5", "mt5", "switch_transformers", "pop2piano")
 
 
 @dataclass(frozen=True)
@@ -112,11 +108,11 @@ def read_shape(
     length = max_len or claimed
     if length is None:
         raise OptionError("the configuration claims no length", got=source, fix="give one: --max-len N")
-    sizes = _sizes(config, tables, length)
+    sizes = _sizes(family, config, tables, length)
     if family.positions_by == "rotary":
         sizes = replace(sizes, partial=float(str(_rotary_options(config).get("partial", 1.0))))
     positions_by = _positions_by(family, config, tables)
-    encoding, parameters = _encoding(positions_by, config, sizes, tables)
+    encoding, parameters = _encoding(positions_by, family, config, sizes, tables)
     if isinstance(record, Mapping) and "encoding" in record:  # else it holds lengths alone
         encoding, tables = parse_spec(str(record.get("encoding"))), ()
         parameters = price(encoding, replace(sizes, max_len=claimed or length)).parameters
@@ -152,7 +148,7 @@ def _read(model: str | os.PathLike[str], revision: str | None) -> tuple[dict[str
 def _find_family(config: Mapping[str, Any]) -> tuple[Family, dict[str, Any], str]:
     """The family; for models made of parts, that of the first part, text before images."""
     kind = config.get("model_type")
-    family = family_of(kind.removeprefix(_SWAPPED)) if isinstance(kind, str) else None
+    family = family_of(kind.removeprefix(PREFIX)) if isinstance(kind, str) else None
     if family is None:
         raise UnknownFamily(
             "Milepost does not know this model family",
@@ -171,11 +167,9 @@ def _find_family(config: Mapping[str, Any]) -> tuple[Family, dict[str, Any], str
 
 
 def _tables(family: Family, config: Mapping[str, Any]) -> Iterator[Stored]:
-    field, wanted, missing = _OPTIONAL.get(family.name, ("", None, None))
-    if field and config.get(field, missing) != wanted:
-        return
     for form in family.tables:
-        if form.role not in _ROLES or (form.optional and not field and form.kind == "learned"):
+        unsure = form.optional and form.present_if is None and form.kind == "learned"
+        if form.role not in _ROLES or unsure or not form.is_in(config):
             continue
         if form.fixed_if and config.get(form.fixed_if):
             form = replace(form, kind="fixed_sinusoid")
@@ -183,20 +177,24 @@ def _tables(family: Family, config: Mapping[str, Any]) -> Iterator[Stored]:
         rows = match.expected_rows()
         if rows is None:
             raise _missing(form.field or "the length", family.name)
-        yield Stored(form.role, form.kind, rows, match.first_row(), _table_dim(config))
+        yield Stored(form.role, form.kind, rows, match.first_row(), _table_dim(family, config))
 
 
-def _table_dim(config: Mapping[str, Any]) -> int:
-    own = _TABLE_DIM.get(str(config.get("model_type")))
+def _table_dim(family: Family, config: Mapping[str, Any]) -> int:
+    own = _variant(family, config).dim_field
     return _require(config, (own,) if own else _FIELDS["dim"])
 
 
-def _sizes(config: Mapping[str, Any], tables: tuple[Stored, ...], max_len: int) -> Sizes:
+def _variant(family: Family, config: Mapping[str, Any]) -> Variant:
+    return family.variant(str(config.get("model_type")).removeprefix(PREFIX))
+
+
+def _sizes(family: Family, config: Mapping[str, Any], tables: tuple[Stored, ...], max_len: int) -> Sizes:
     hidden, heads = (_require(config, _FIELDS[name]) for name in ("dim", "heads"))
     head_dim = _first(config, ("head_dim", "d_kv")) or hidden // heads
     return Sizes(
         layers=_require(config, _FIELDS["layers"]),
-        dim=tables[0].dim if tables else _table_dim(config),
+        dim=tables[0].dim if tables else _table_dim(family, config),
         heads=heads,
         kv_heads=_first(config, ("num_key_value_heads",)) or heads,
         head_dim=head_dim,
@@ -213,14 +211,14 @@ def _positions_by(family: Family, config: Mapping[str, Any], tables: tuple[Store
 
 
 def _encoding(
-    positions_by: str, config: Mapping[str, Any], sizes: Sizes, tables: tuple[Stored, ...]
+    positions_by: str, family: Family, config: Mapping[str, Any], sizes: Sizes, tables: tuple[Stored, ...]
 ) -> tuple[Spec | None, int | None]:
     """The spec nearest to what the family has, and the parameters of what it has."""
     if positions_by == "learned":
         return Spec("learned"), sum(table.parameters for table in tables if table.kind != "fixed_sinusoid")
     if positions_by == "rotary":
         return Spec("rotary", _rotary_options(config)), 0
-    if positions_by == "relative_bias" and config.get("model_type") in _ONE_BIAS_A_STACK:
+    if positions_by == "relative_bias" and _variant(family, config).shares_bias:
         buckets = _count(config.get("relative_attention_num_buckets")) or 32
         distance = _count(config.get("relative_attention_max_distance")) or 128
         stacks = 2 if config.get("is_encoder_decoder", True) else 1

@@ -17,7 +17,7 @@ from milepost.encodings import canonical
 from milepost.errors import OptionError, SwapRefused, UnsafeFile
 from milepost.models.building.initialisation import put_encoding
 from milepost.models.building.scratch import ModelShape, add_projections, finish
-from milepost.models.families import find_family
+from milepost.models.families import find_stacks
 from milepost.models.output import quietly
 from milepost.models.swapping import swap
 from milepost.models.transformers_private import no_init_weights
@@ -51,7 +51,7 @@ def describe_user_model(folder: str, *, weights: bool) -> dict[str, Any]:
         SwapRefused: MP121.
     """
     config = _read_config(folder)
-    find_family(str(config.model_type))
+    find_stacks(str(config.model_type))
     digest = hashlib.sha256((Path(folder) / "config.json").read_bytes())
     if weights:
         files = sorted(Path(folder).glob("*.safetensors"))
@@ -101,7 +101,7 @@ def build_user_model(
         OptionError: MP105, a vocabulary that is not the model's. UnsafeFile: MP130.
     """
     config = _read_config(folder)
-    (family, *_) = find_family(str(config.model_type))
+    (family, *_) = find_stacks(str(config.model_type))
     if weights and shape.vocabulary_size > getattr(config, "vocab_size", math.inf):
         raise OptionError(
             "the tokenizer has ids that the weights know nothing of",

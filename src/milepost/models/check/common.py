@@ -9,7 +9,7 @@ from torch import Tensor
 
 from milepost.finding import Verdict
 from milepost.models.check.runnable_model import PADS_FAR, RunnableModel
-from milepost.models.families import families
+from milepost.tables import stacks_by_type
 
 SAME = "the same outputs as alone"
 
@@ -28,7 +28,7 @@ def formula(subject: RunnableModel) -> str:
 def or_swap(subject: RunnableModel) -> str:
     """The other fix, where the family can be swapped."""
     kind = str(subject.model.config.model_type)
-    return ", or milepost.swap(model, 'learned')" if kind in families() else ""
+    return ", or milepost.swap(model, 'learned')" if kind in stacks_by_type() else ""
 
 
 def shown(error: Exception) -> str:
