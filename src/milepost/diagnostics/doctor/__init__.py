@@ -1,4 +1,4 @@
-"""The doctor: a folder's limits, checks MP3xx of them, and changes that mend JSON fields."""
+"""The doctor: a folder's limits, checks MP3xx of them, and changes that fix JSON fields."""
 
 from milepost.diagnostics.doctor.diagnosis import doctor
 from milepost.diagnostics.doctor.fixes import apply_fixes, plan_fixes, preview_fixes

@@ -24,10 +24,10 @@ def doctor(
     max_header_bytes: int = MAX_HEADER_BYTES,
     allow_pickle: bool = False,
 ) -> dict[str, Any]:
-    """Read all limits of a model and hold them against each other; nothing is built or written, torch is not imported.
+    """Read all limits of a model and compare them with each other; nothing is built or written, torch is not imported.
 
     Args:
-        model: a folder, a ``.safetensors`` file with its JSON files beside it, or a Hub id.
+        model: a folder, a ``.safetensors`` file with its JSON files next to it, or a Hub id.
         revision: of a Hub id.
         text: a file with one text a line: says how much of it each limit cuts.
         tokenizer: the folder whose ``tokenizer.json`` counts; the model's own without it.

@@ -20,7 +20,7 @@ _FILES = frozenset(OBJECTS) | {"tokenizer.json"}
 
 
 def plan_fixes(report_or_model: Mapping[str, Any] | str | os.PathLike[str]) -> list[FieldChange]:
-    """The changes that mend what can be mended safely: JSON fields of issues, no tensors.
+    """The changes that fix what can be fixed safely: JSON fields of issues, no tensors.
 
     Args:
         report_or_model: what ``doctor`` returned, or a model to look at.
@@ -69,7 +69,7 @@ def preview_fixes(
 def apply_fixes(model: str | os.PathLike[str], changes: Iterable[FieldChange]) -> list[str]:
     """Write the changes into the model's JSON files.
 
-    Guarantee: all changes are checked before the first file is written; each file is written beside, flushed to disk and
+    Guarantee: all changes are checked before the first file is written; each file is written under another name, flushed to disk and
     renamed into place with its mode kept, so it is always the old or the new one, whole. Every other byte of it stays.
     Nothing is written through a link, nor into a Hub cache.
 

@@ -1,4 +1,4 @@
-"""What the doctor looks at: a checkpoint, the JSON files beside it, and the limits that they set."""
+"""What the doctor looks at: a checkpoint, the JSON files next to it, and the limits that they set."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def inspect(
         tensor: the key of the table, where the family is unknown.
         first_row: the row of position 0, with ``tensor`` or a ``.npy`` table.
         chance: simulate chance levels for exactly this size (some seconds) instead of taking those that ship.
-        compare: another model (before fine-tuning, before extension) to hold the tables against, read in the same way.
+        compare: another model (before fine-tuning, before extension) to compare the tables with, read in the same way.
         max_header_bytes: longer headers are refused.
         allow_pickle: let torch's ``weights_only`` loader read ``.bin`` and ``.pt``.
 
@@ -148,7 +148,7 @@ def _family_names_first_row(table: PositionTable) -> bool:
 
 
 def _is_fixed(facts: Facts, grid: tuple[int, ...] | None) -> bool:
-    """Whether the rows are a sinusoid, whatever the family says: nobody trained them."""
+    """Whether the rows are a sinusoid, whatever the family says; then no training moved them."""
     if facts.rounding is None or not is_measurable(facts.positions):
         return False
     return is_sinusoid(facts.positions, facts.rounding, grid)

@@ -102,7 +102,7 @@ def config_missing(folder: ModelFolder) -> Iterator[Verdict]:
 
 @CHECKS.enter("MP305", "fields that repeat the length")
 def repeated_fields(folder: ModelFolder) -> Iterator[Verdict]:
-    """n_ctx beside n_positions: some tools read the one, some the other."""
+    """n_ctx in addition to n_positions: some tools read the one, some the other."""
     for table, match in folder.placed:
         field = table.length_field
         stated = count(dig(folder.checkpoint.config, field.split("."))) if field else None

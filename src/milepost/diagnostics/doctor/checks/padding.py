@@ -60,7 +60,7 @@ def _of_tokenizer(folder: ModelFolder) -> tuple[str, int] | None:
 
 
 def _added(folder: ModelFolder) -> Iterator[tuple[int | None, Any]]:
-    """Ids and texts of the tokens beside the vocabulary; special tokens are among them."""
+    """Ids and texts of the tokens that were added to the vocabulary; special tokens are among them."""
     listed = folder.value(TOKENIZER_DATA, "added_tokens")
     for one in listed if isinstance(listed, list) else ():
         if isinstance(one, Mapping):

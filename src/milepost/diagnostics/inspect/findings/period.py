@@ -17,7 +17,7 @@ _COLUMNS = 64
 def tile_period(rows: Float[np.ndarray, "rows dim"]) -> int | None:
     """The least period of a table that repeats, or None. Needs an overlap of 8 rows.
 
-    A smooth table is alike at small distances too, so a period must be ten times nearer than the rows beside it.
+    A smooth table is alike at small distances too, so a period must be ten times nearer than the lags next to it.
 
     >>> tile_period(np.tile(np.random.default_rng(0).normal(size=(10, 8)), (2, 1)))
     10
@@ -27,8 +27,8 @@ def tile_period(rows: Float[np.ndarray, "rows dim"]) -> int | None:
         return None
     difference = _mean_squared_difference(rows)
     lags = np.arange(2, n - LEAST_OVERLAP + 1)
-    beside = np.minimum(difference[1], difference[lags - 1])
-    found = lags[(difference[lags] <= _ALIKE) & (difference[lags] <= 0.1 * beside) & (beside > 1e-6)]
+    nearby = np.minimum(difference[1], difference[lags - 1])
+    found = lags[(difference[lags] <= _ALIKE) & (difference[lags] <= 0.1 * nearby) & (nearby > 1e-6)]
     return int(found[0]) if len(found) else None
 
 

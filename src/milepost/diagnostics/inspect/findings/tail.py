@@ -123,8 +123,8 @@ def _is_step(norms: np.ndarray, start: int) -> bool:
     ranks = rank(norms)
     step = rank_difference(ranks, start)
     trend = np.corrcoef(np.arange(n), ranks)[0, 1] * np.sqrt(n - 1)
-    beside = rank_difference(rank(norms[start - near : start + near]), near)
-    return bool(abs(step) > max(_ERRORS, abs(trend)) and beside * np.sign(step) > _NEAR_ERRORS)
+    nearby = rank_difference(rank(norms[start - near : start + near]), near)
+    return bool(abs(step) > max(_ERRORS, abs(trend)) and nearby * np.sign(step) > _NEAR_ERRORS)
 
 
 def rank_difference(ranks: np.ndarray, at: int) -> float:

@@ -1,7 +1,7 @@
 """Measures of a position table, each a number that has a chance level at the same rows and width.
 
 All but the norms look at the first 512 positions (``MEASURED_ROWS``), so that they cost the same for every table and
-can stand beside published numbers.
+can be compared with published numbers.
 """
 
 from __future__ import annotations
