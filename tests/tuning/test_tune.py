@@ -23,7 +23,7 @@ from milepost.reporting import read_schema
 from milepost.tables import read
 from milepost.tuning.loading import load_subject
 from milepost.tuning.training import gains, training
-from milepost.tuning.training.checkpoint import Progress, State
+from milepost.tuning.training.checkpoint import TuningProgress, TuningState
 from milepost.tuning.training.gains import measure_gains
 from milepost.tuning.training.plan import Aim
 from milepost.tuning.training.split_table import SplitTable, find_parameter
@@ -195,7 +195,7 @@ def test_a_run_that_ends_after_a_setback_goes_on_to_the_same_bytes(
     model, quick = pair("embedding")[1], replace(HIGH, steps=12)
     with pytest.raises(KeyboardInterrupt):
         tune(model, str(texts), recipe=quick, out=tmp_path / "cut", on_progress=stop)
-    state = State.read(tmp_path / "cut")
+    state = TuningState.read(tmp_path / "cut")
     assert state is not None and state.progress.scale == 0.25
     for name in ("cut", "whole"):
         tune(model, str(texts), recipe=quick, out=tmp_path / name, save="patch")
@@ -205,14 +205,14 @@ def test_a_run_that_ends_after_a_setback_goes_on_to_the_same_bytes(
 
 def test_after_a_setback_the_best_rows_are_back_and_the_rate_is_a_quarter() -> None:
     assert Recipe(lr=1.0).learning_rate(100, scale=1 / 16) == Recipe(lr=1.0).learning_rate(100) / 16
-    seen = Progress()
+    seen = TuningProgress()
     for step, loss in ((0, 3.0), (5, 3.5), (10, 2.5), (15, 2.5)):
         seen = seen.measured(step, loss, steps=50, patience=3)
     assert seen.scale == 1 / 8
 
 
 def test_the_best_rows_are_kept_not_the_last() -> None:
-    seen = Progress()
+    seen = TuningProgress()
     for step, loss in ((0, 3.0), (5, 2.0), (10, 2.5), (15, 2.4)):
         seen = seen.measured(step, loss, steps=50, patience=2)
     assert (seen.best_step, seen.best_loss, seen.worse, seen.finished) == (5, 2.0, 2, True)
@@ -273,7 +273,7 @@ def test_a_run_that_is_killed_ends_in_the_same_bytes(pair: Pair, texts: Path, tm
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, "-W", "ignore", "-c", _KILLED, str(model), str(texts), str(tmp_path)]
     subprocess.run(command, env={**os.environ, **threads}, check=True)
-    steps = [State.read(tmp_path / name) for name in ("middle", "last")]
+    steps = [TuningState.read(tmp_path / name) for name in ("middle", "last")]
     assert [state.progress.step for state in steps if state] == [4, 8]
     tune(model, str(texts), recipe=recipe, out=tmp_path / "whole")
     whole = [path for path in (tmp_path / "whole").rglob("*") if path.is_file()]
@@ -312,14 +312,14 @@ def test_a_run_folder_in_the_model_is_refused_before_training(
 
 
 def test_a_state_that_was_changed_is_refused(tmp_path: Path) -> None:
-    State(Progress(step=3), {"rows": torch.ones(4, 2)}).write(tmp_path)
-    found = State.read(tmp_path)
+    TuningState(TuningProgress(step=3), {"rows": torch.ones(4, 2)}).write(tmp_path)
+    found = TuningState.read(tmp_path)
     assert found is not None
     assert found.progress.step == 3
     path = tmp_path / "state.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"\x41")
     with pytest.raises(FolderError, match="its hash is another"):
-        State.read(tmp_path)
+        TuningState.read(tmp_path)
 
 
 def test_a_dry_run_writes_nothing(pair: Pair, texts: Path, tmp_path: Path) -> None:

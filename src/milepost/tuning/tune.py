@@ -20,7 +20,7 @@ from milepost.storage.files import durable, expand
 from milepost.tables import decode, encode, parse_json
 from milepost.tuning.patch import Patch, describe_tuning, make_patch
 from milepost.tuning.training.gains import Gauge, measure_gains
-from milepost.tuning.training.plan import Aim, Job, plan_job
+from milepost.tuning.training.plan import Aim, TuningJob, plan_job
 from milepost.tuning.training.split_table import find_parameter
 from milepost.tuning.training.training import Recipe, Recovered, recover
 from milepost.tuning.write_model import save_model
@@ -129,7 +129,7 @@ def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
         )
 
 
-def _work(job: Job, folder: Path, on_progress: OnProgress) -> dict[str, Any]:
+def _work(job: TuningJob, folder: Path, on_progress: OnProgress) -> dict[str, Any]:
     """Train, write the patch, measure."""
     before = torch.from_numpy(job.table.rows).float()
     steps = job.recipe.steps
@@ -164,7 +164,7 @@ def _stored(rows: np.ndarray, dtype: str) -> np.ndarray:
     return decode(encode(rows, dtype), dtype).reshape(rows.shape).astype(np.float32)
 
 
-def _make_patch(job: Job, rows: np.ndarray, found: Recovered) -> Patch:
+def _make_patch(job: TuningJob, rows: np.ndarray, found: Recovered) -> Patch:
     """The patch; where the method of extension changed old rows too, it holds them all, and fits the original as well."""
     met = np.flatnonzero(found.counts == 0)
     first = max(job.span.begin, 0)
@@ -180,7 +180,7 @@ def _make_patch(job: Job, rows: np.ndarray, found: Recovered) -> Patch:
     return make_patch(job.source, job.checkpoint, job.table, rows, begin=begin, method=method, record=record)
 
 
-def _save_model(job: Job, folder: Path) -> list[dict[str, Any]]:
+def _save_model(job: TuningJob, folder: Path) -> list[dict[str, Any]]:
     """The whole model, with the rows of the patch that was written."""
     patch = Patch.read(folder / PATCH)
     first = job.table.first_row

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from milepost.tuning.selection.evaluation import LossReading, Metric, Outcome, PassageReading
+from milepost.tuning.selection.evaluation import LossReading, Outcome, PassageReading, ReadingMetric
 from milepost.tuning.selection.verdict import compare_outcomes, recommend
 
 DOCUMENTS = 20
 
 
 def reading(*, ranks: bool = False) -> Any:
-    metrics: tuple[Metric, ...] = (Metric("end", "loss past the old length", False), Metric("short", "loss of short inputs", False))  # fmt: skip
+    metrics: tuple[ReadingMetric, ...] = (ReadingMetric("end", "loss past the old length", False), ReadingMetric("short", "loss of short inputs", False))  # fmt: skip
     kind: Any = LossReading
     if ranks:
         kind, metrics = PassageReading, PassageReading.metrics
@@ -109,7 +109,7 @@ def test_more_is_better_for_ranks_and_what_needs_no_extension_is_named() -> None
 
 def test_a_price_is_said() -> None:
     asked = reading()
-    asked.metrics = (*asked.metrics, Metric("start", "loss within it", False))
+    asked.metrics = (*asked.metrics, ReadingMetric("start", "loss within it", False))
     before, one = (outcome(seed, names=("end", "short", "start")) for seed in (0, 1))
     one.values["end"][:] -= 0.5  # type: ignore[index]
     one.values["start"][:] += 0.5  # type: ignore[index]

@@ -15,7 +15,7 @@ from milepost.storage.files import durable, unwritable
 from milepost.tuning.selection.evaluation import Outcome, Reading
 
 
-class Measured(NamedTuple):
+class TimedOutcome(NamedTuple):
     """What one candidate gave, and how long it took."""
 
     outcome: Outcome
@@ -58,7 +58,7 @@ class Cache:
         }
         self._key = digest(json.dumps(facts), subject.model.state_dict())
 
-    def read(self, method: str) -> Measured | None:
+    def read(self, method: str) -> TimedOutcome | None:
         """What was kept of a method, or None."""
         if self._folder is None:
             return None
@@ -72,9 +72,9 @@ class Cache:
             return None
         values = {name: np.array(numbers) for name, numbers in found["values"].items()}
         outcome = Outcome(values, np.array(found["positions"]), np.array(found["scores"]))
-        return Measured(outcome, found["seconds"])
+        return TimedOutcome(outcome, found["seconds"])
 
-    def write(self, method: str, measured: Measured) -> None:
+    def write(self, method: str, measured: TimedOutcome) -> None:
         """Keep what a method gave.
 
         Raises:

@@ -21,7 +21,7 @@ _SHORTEST_PASSAGE: Final = 4
 
 
 @dataclass(frozen=True)
-class Metric:
+class ReadingMetric:
     """One number a document, and which way is better."""
 
     name: str
@@ -72,9 +72,9 @@ class Reading(abc.ABC):
         tick: called for each document that was read to its end, also by the model as it is.
     """
 
-    metrics: tuple[Metric, ...]
+    metrics: tuple[ReadingMetric, ...]
     deciding: str
-    scored_by: Metric
+    scored_by: ReadingMetric
     baseline_name: str
 
     def __init__(
@@ -132,7 +132,7 @@ class LossReading(Reading):
 
     deciding = "end"
     baseline_name = "windows"
-    scored_by = Metric("loss", "loss", False)
+    scored_by = ReadingMetric("loss", "loss", False)
 
     def __init__(
         self, subject: Subject, texts: Sequence[Text], *, seed: int, tick: Callable[[], None] = lambda: None
@@ -140,9 +140,13 @@ class LossReading(Reading):
         super().__init__(subject, texts, seed=seed, tick=tick)
         self._causal = subject.kind == "causal-lm"
         self.metrics = (
-            Metric("end", "loss past the old length", False),
-            *(() if self._causal else (Metric("start", "loss within it, document read whole", False),)),
-            Metric("short", "loss of inputs within it", False),
+            ReadingMetric("end", "loss past the old length", False),
+            *(
+                ()
+                if self._causal
+                else (ReadingMetric("start", "loss within it, document read whole", False),)
+            ),
+            ReadingMetric("short", "loss of inputs within it", False),
         )
         self._before: list[Float[np.ndarray, " seq"]] = []
 
@@ -239,14 +243,14 @@ class PassageReading(Reading):
 
     deciding = "passages"
     baseline_name = "truncate"
-    scored_by = Metric("reciprocal_rank", "reciprocal rank", True)
+    scored_by = ReadingMetric("reciprocal_rank", "reciprocal rank", True)
     metrics = (
-        Metric("passages", "reciprocal rank of passages from anywhere", True),
-        Metric("end", "reciprocal rank of passages past the old length", True),
-        Metric("start", "reciprocal rank of passages within it", True),
-        Metric("end_first", "passages past it that find their document first", True),
-        Metric("agreement", "cosine with the mean of the document's parts", True),
-        Metric("short", "reciprocal rank, documents cut at the old length", True),
+        ReadingMetric("passages", "reciprocal rank of passages from anywhere", True),
+        ReadingMetric("end", "reciprocal rank of passages past the old length", True),
+        ReadingMetric("start", "reciprocal rank of passages within it", True),
+        ReadingMetric("end_first", "passages past it that find their document first", True),
+        ReadingMetric("agreement", "cosine with the mean of the document's parts", True),
+        ReadingMetric("short", "reciprocal rank, documents cut at the old length", True),
     )
 
     def __init__(

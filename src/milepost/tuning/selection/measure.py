@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from milepost.tasks import TextSource
     from milepost.tuning.selection.cache import Cache
-    from milepost.tuning.selection.evaluation import Metric, Outcome, Reading, Text
+    from milepost.tuning.selection.evaluation import Outcome, Reading, ReadingMetric, Text
     from milepost.tuning.subject import Subject
 
 SCHEMA_VERSION: Final = 1
@@ -158,7 +158,7 @@ def _describe_data(source: TextSource, texts: Sequence[Text], longer: int) -> di
     }
 
 
-def _describe_metric(metric: Metric, reading: Reading) -> dict[str, Any]:
+def _describe_metric(metric: ReadingMetric, reading: Reading) -> dict[str, Any]:
     better = "higher" if metric.higher_is_better else "lower"
     decides = metric.name == reading.deciding
     return {"name": metric.name, "title": metric.title, "better": better, "decides": decides}
@@ -244,7 +244,7 @@ def _measure(
 ) -> tuple[dict[str, Any], Outcome | None]:
     """One candidate: what it is, and what its reading gave where it could be applied."""
     from milepost.extension.in_memory import extend_in_memory
-    from milepost.tuning.selection.cache import Measured
+    from milepost.tuning.selection.cache import TimedOutcome
 
     facts: dict[str, Any] = {
         "method": str(method.spec), "keeps_old_rows": method.keeps_old_rows, "guarantee": method.guarantee,
@@ -258,7 +258,7 @@ def _measure(
         except MilepostError as error:
             why = f"{error.problem} ({error.got})"
             return facts | {"status": "refused", "reason": why, "measured": None}, None
-        found = Measured(outcome, time.monotonic() - begin)
+        found = TimedOutcome(outcome, time.monotonic() - begin)
         cache.write(str(method.spec), found)
     return facts | {"status": "done", "reason": None, "measured": {"seconds": found.seconds}}, found.outcome
 

@@ -16,7 +16,7 @@ from milepost.statistics import (
     measure_detectable,
     measure_difference,
 )
-from milepost.tuning.selection.evaluation import Metric, Outcome, Reading
+from milepost.tuning.selection.evaluation import Outcome, Reading, ReadingMetric
 
 _ROUNDING: Final = 1e-6
 """Differences below it are those of float32 arithmetic: the same rows in another order of sums."""
@@ -71,7 +71,7 @@ def _differences(values: np.ndarray, before: np.ndarray) -> np.ndarray:
     return np.where(np.abs(differences) < _ROUNDING, 0.0, differences)
 
 
-def _verdict(metric: Metric, difference: PairedDifference, p: float) -> str:
+def _verdict(metric: ReadingMetric, difference: PairedDifference, p: float) -> str:
     if difference.sd == 0 and difference.mean == 0:
         return "same"
     if not p < LEVEL:
@@ -155,7 +155,7 @@ def recommend(
     }
 
 
-def _numbers(row: Mapping[str, Any], metric: Metric) -> str:
+def _numbers(row: Mapping[str, Any], metric: ReadingMetric) -> str:
     facts = row["metrics"][metric.name]
     text = f"{facts['value']:.3f} against {facts['baseline']:.3f}"
     if facts["low"] is not None:
@@ -163,12 +163,14 @@ def _numbers(row: Mapping[str, Any], metric: Metric) -> str:
     return f"{text} over {len(facts['values'])} documents"
 
 
-def _power(row: Mapping[str, Any], metric: Metric) -> str:
+def _power(row: Mapping[str, Any], metric: ReadingMetric) -> str:
     least = row["metrics"][metric.name]["detectable"]
     return "" if least is None else f"; a true difference of {least:.3f} would be seen in four of five cases"
 
 
-def _alike(metric: Metric, best: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _alike(
+    metric: ReadingMetric, best: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
     """Which other methods these documents cannot tell from the best."""
     values = np.array(best["metrics"][metric.name]["values"])
     p = apply_holm([
@@ -211,7 +213,7 @@ def _harmed(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _references(
-    metric: Metric, row: Sequence[Mapping[str, Any]], references: Mapping[str, Mapping[str, Any]]
+    metric: ReadingMetric, row: Sequence[Mapping[str, Any]], references: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
     """What does without an extension what the best candidate does."""
     for facts in references.values():

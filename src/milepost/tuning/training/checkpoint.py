@@ -22,7 +22,7 @@ STATE: Final = "state.safetensors"
 
 
 @dataclass(frozen=True)
-class Progress:
+class TuningProgress:
     """How far training has come.
 
     Attributes:
@@ -45,7 +45,7 @@ class Progress:
     def scale(self) -> float:
         """The factor of the learning rate: a quarter after each measurement that was no new best, twice as much after one that was.
 
-        >>> Progress(history=((0, 2.0), (3, 2.5), (6, 2.4), (9, 1.9))).scale
+        >>> TuningProgress(history=((0, 2.0), (3, 2.5), (6, 2.4), (9, 1.9))).scale
         0.125
         """
         best, scale = math.inf, 1.0
@@ -54,10 +54,10 @@ class Progress:
             best = min(best, loss)
         return scale
 
-    def measured(self, step: int, loss: float, *, steps: int, patience: int) -> Progress:
+    def measured(self, step: int, loss: float, *, steps: int, patience: int) -> TuningProgress:
         """Progress after one more measurement; ``patience`` counts twice while nothing was better than the beginning.
 
-        >>> seen = Progress().measured(0, 2.0, steps=9, patience=1).measured(3, 2.5, steps=9, patience=1)
+        >>> seen = TuningProgress().measured(0, 2.0, steps=9, patience=1).measured(3, 2.5, steps=9, patience=1)
         >>> seen.finished, seen.measured(6, 2.5, steps=9, patience=1).finished
         (False, True)
         """
@@ -71,10 +71,10 @@ class Progress:
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class TuningState:
     """Progress, and the tensors that belong to it: rows, moments of the optimiser, best rows, counts."""
 
-    progress: Progress
+    progress: TuningProgress
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
@@ -88,7 +88,7 @@ class State:
             )
 
     @classmethod
-    def read(cls, folder: Path) -> State | None:
+    def read(cls, folder: Path) -> TuningState | None:
         """The state in a folder, or None.
 
         Raises:
@@ -112,7 +112,7 @@ class State:
                 fix="delete the file; training then begins anew",
             ) from None
         fields["history"] = tuple((step, loss) for step, loss in fields["history"])
-        return cls(Progress(**fields), tensors)
+        return cls(TuningProgress(**fields), tensors)
 
 
 def digest(text: str, tensors: Mapping[str, Tensor]) -> str:

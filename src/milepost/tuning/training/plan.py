@@ -71,7 +71,7 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class TuningJob:
     """A run of tuning, ready to begin.
 
     Attributes:
@@ -108,7 +108,7 @@ class Job:
         return method if isinstance(method, str) else None
 
 
-def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe) -> Job:
+def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe) -> TuningJob:
     """Read model and data and lay out what will be trained; nothing is written.
 
     Raises:
@@ -144,7 +144,7 @@ def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe)
         "transformers": version("transformers"),
     }  # fmt: skip
     split = _split(subject, texts, span)
-    return Job(
+    return TuningJob(
         os.fspath(model),
         source,
         checkpoint,

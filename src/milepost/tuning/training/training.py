@@ -14,7 +14,7 @@ from torch import Tensor
 
 from milepost.errors import OptionError, TrialFailed
 from milepost.tuning.subject import Subject
-from milepost.tuning.training.checkpoint import Progress, State
+from milepost.tuning.training.checkpoint import TuningProgress, TuningState
 from milepost.tuning.training.split_table import SplitTable, find_parameter
 from milepost.tuning.training.windows import Batch, Span, draw_batch, window_losses
 
@@ -98,7 +98,7 @@ class Recovered:
 
     rows: Float[Tensor, "rows dim"]
     counts: Int64[np.ndarray, " tuned"]
-    progress: Progress
+    progress: TuningProgress
 
 
 def recover(
@@ -140,7 +140,7 @@ def recover(
     table = SplitTable(rows, begin, first_row=first_row).to(subject.device)
     optimizer = torch.optim.AdamW(table.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     run = _Run(table, optimizer, np.zeros(len(table.tuned), np.int64))
-    if (state := State.read(folder)) is not None:
+    if (state := TuningState.read(folder)) is not None:
         run.restore(state)
     original = rows.to(subject.device)
 
@@ -175,7 +175,7 @@ class _Run:
 
     def __init__(self, table: SplitTable, optimizer: torch.optim.AdamW, counts: np.ndarray) -> None:
         self.table, self.optimizer, self.counts = table, optimizer, counts
-        self.progress = Progress()
+        self.progress = TuningProgress()
         self._keep_best()
 
     def _keep_best(self) -> None:
@@ -196,13 +196,13 @@ class _Run:
         self.optimizer.state.clear()
         self.counts = self.best_counts.copy()
 
-    def state(self) -> State:
+    def state(self) -> TuningState:
         """All of it, as it is written."""
         moments = {f"{_MOMENTS}{name}": one for name, one in self.optimizer.state[self.table.tuned].items()}
         counts = {"counts": torch.from_numpy(self.counts), "best_counts": torch.from_numpy(self.best_counts)}
-        return State(self.progress, {"rows": self.table.tuned, "best": self.best, **moments, **counts})
+        return TuningState(self.progress, {"rows": self.table.tuned, "best": self.best, **moments, **counts})
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: TuningState) -> None:
         """Put a state back."""
         with torch.no_grad():
             self.table.tuned.copy_(state.tensors["rows"])
