@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from milepost.comparison import Model, Training, compare
+from milepost.api.compare import compare
+from milepost.comparison import Model, Training
 from milepost.comparison.design import Design, Trial, read_encodings
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.trials.run import answers, write_trained

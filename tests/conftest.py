@@ -37,7 +37,7 @@ def tiny() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """The folder and the result of the tiny comparison; the folder is not to be changed."""
-    from milepost.comparison import compare
+    from milepost.api.compare import compare
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     return folder, compare(**tiny, out=folder)

@@ -13,7 +13,7 @@ _PUBLIC = {
     "apply_patch": "milepost.api.patch",
     "check_positions": "milepost.models.check.positions",
     "choose": "milepost.api.choose",
-    "compare": "milepost.comparison",
+    "compare": "milepost.api.compare",
     "cost": "milepost.diagnostics.cost",
     "doctor": "milepost.diagnostics.doctor",
     "extend": "milepost.api.extend",
@@ -28,10 +28,10 @@ __all__ = sorted(["__version__", *_PUBLIC])
 
 if TYPE_CHECKING:
     from milepost.api.choose import choose as choose
+    from milepost.api.compare import compare as compare
     from milepost.api.extend import extend as extend
     from milepost.api.patch import apply_patch as apply_patch
     from milepost.api.report import report as report
-    from milepost.comparison import compare as compare
     from milepost.diagnostics.cost import cost as cost
     from milepost.diagnostics.doctor import doctor as doctor
     from milepost.diagnostics.inspect.inspection import inspect as inspect

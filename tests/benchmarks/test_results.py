@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import results  # noqa: E402
+from milepost.api.compare import compare  # noqa: E402
 from milepost.cli.compare import command  # noqa: E402
-from milepost.comparison import Model, Training, compare  # noqa: E402
+from milepost.comparison import Model, Training  # noqa: E402
 from milepost.tasks import TASKS  # noqa: E402
 
 sys.path.remove(str(ROOT))

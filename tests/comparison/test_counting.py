@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 import milepost
-from milepost.comparison import Model, Scale, Training, compare
+from milepost.api.compare import compare
+from milepost.comparison import Model, Scale, Training
 from milepost.comparison.design import Design, Trial
 from milepost.comparison.trials.model import build_model
 from milepost.comparison.trials.run import _lasting

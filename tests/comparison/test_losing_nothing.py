@@ -269,7 +269,8 @@ def test_killed_at_twenty_random_moments_two_workers_end_with_the_same_bytes(
 
 CALL = """
 import sys
-from milepost.comparison import Model, Training, compare
+from milepost.api.compare import compare
+from milepost.comparison import Model, Training
 compare(encodings="learned,shape,alibi", train_length=8, lengths=(4, 8, 16), seeds=2, workers=2, out=sys.argv[1],
         model=Model(layers=1, dim=16, heads=2), training=Training(steps=1000, batch=4), checkpoint_seconds=0.2)
 """

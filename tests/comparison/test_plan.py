@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import milepost
-from milepost.comparison import Job, Plan, Progress, Trial, compare, sweep
+from milepost.api.compare import compare
+from milepost.comparison import Job, Plan, Progress, Trial, sweep
 from milepost.comparison.plan import needed_bytes
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.trials.model import find_encoding

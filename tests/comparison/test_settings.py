@@ -9,10 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from milepost.comparison import compare
+from milepost.api.compare import compare
 from milepost.comparison.command import build_command
 from milepost.comparison.design import Design, Model, Training, Trial
-from milepost.comparison.request import Purpose, Sweep, read_until
+from milepost.comparison.options import read_until
+from milepost.comparison.request import Purpose, Request
 from milepost.comparison.settings import (
     Grid,
     Setting,
@@ -287,11 +288,11 @@ def test_a_metric_that_the_task_does_not_report_is_refused_before_anything_is_re
 
 def test_the_command_repeats_what_was_asked() -> None:
     design = Design("classify", "a.csv", "00" * 32, 32, Options(text_column="t", header=False))
-    sweep = Sweep(
+    request = Request(
         design, ("learned",), (0, 1, 2, 3), (0, 1, 2), (32,), "learned", 0.01, Metric("f1", "F1"),
         Purpose(64, 0), Grid((1e-3, 2e-3)), sequential=read_until("decided", (0, 1, 2), 6),
     )  # fmt: skip
-    command = build_command(sweep)
+    command = build_command(request)
     for part in (
         "--no-header", "--text-column t", "--tune-lr 0.001,0.002", "--need-length 64", "--max-parameters 0",
         "--until decided --max-seeds 6", "--seeds 3",

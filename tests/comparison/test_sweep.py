@@ -7,7 +7,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from milepost.comparison import Model, Plan, Progress, Training, compare
+from milepost.api.compare import compare
+from milepost.comparison import Model, Plan, Progress, Training
 from milepost.errors import DataError, FolderError, MilepostError, OptionError, UnknownName
 from milepost.reporting.schemas import read_schema
 from milepost.tasks import Options

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import milepost
-from milepost.comparison import Model, Plan, Scale, Training, compare
+from milepost.api.compare import compare
+from milepost.comparison import Model, Plan, Scale, Training
 from milepost.comparison.design import Design, Trial
 from milepost.comparison.plan import Job
 from milepost.comparison.workers import ray_cluster

@@ -157,8 +157,8 @@ NO_USER = "~no-such-user-here/x"
 
 def _calls() -> dict[str, Callable[[], object]]:
     import milepost
+    from milepost.api.compare import compare
     from milepost.api.report import report
-    from milepost.comparison import compare
     from milepost.tuning.tune import tune
 
     return {

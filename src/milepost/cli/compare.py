@@ -171,10 +171,11 @@ def _compare(
     quiet: bool,
     **options: Any,
 ) -> int:
+    from milepost.api.compare import compare
     from milepost.cli.output import plan_outputs
     from milepost.cli.progress import TrialProgress
-    from milepost.comparison import Model, Training, compare
-    from milepost.comparison.refusals import choose_tokenizer
+    from milepost.comparison import Model, Training
+    from milepost.comparison.options import choose_tokenizer
     from milepost.plugins import load_imports
     from milepost.storage.files import expand
     from milepost.tasks import Options, find_task

@@ -17,7 +17,7 @@ _PUBLIC = {
     "Scale": "milepost.comparison.workers.scale",
     "Training": "milepost.comparison.design",
     "Trial": "milepost.comparison.design",
-    "compare": "milepost.comparison.sweep",
+    "Sweep": "milepost.comparison.sweep",
 }
 
 __all__ = sorted(_PUBLIC)
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from milepost.comparison.plan import Job as Job
     from milepost.comparison.plan import Plan as Plan
     from milepost.comparison.plan import Progress as Progress
-    from milepost.comparison.sweep import compare as compare
+    from milepost.comparison.sweep import Sweep as Sweep
     from milepost.comparison.workers.scale import Scale as Scale
 
 

@@ -7,20 +7,20 @@ import shlex
 from typing import Any
 
 from milepost.comparison.design import Training
-from milepost.comparison.request import Sweep
+from milepost.comparison.request import Request
 from milepost.tasks import find_task
 
 
-def build_command(sweep: Sweep) -> str:
+def build_command(request: Request) -> str:
     """The command line that makes the same comparison again."""
-    design, seeds = sweep.design, sweep.tuning_seeds
+    design, seeds = request.design, request.tuning_seeds
     size, recipe = design.model, design.training
     options: dict[str, Any] = {
         "task": design.task,
-        "encodings": ",".join(sweep.encodings),
-        "baseline": sweep.baseline,
+        "encodings": ",".join(request.encodings),
+        "baseline": request.baseline,
         "train-length": design.train_length,
-        "lengths": ",".join(map(str, sweep.lengths)),
+        "lengths": ",".join(map(str, request.lengths)),
         "steps": recipe.steps,
         "batch": recipe.batch,
         "lr": recipe.lr,
@@ -29,17 +29,17 @@ def build_command(sweep: Sweep) -> str:
         "dim": size.dim,
         "heads": size.heads,
         "init-std": size.init_std,
-        "margin": sweep.margin,
+        "margin": request.margin,
     }
-    for name, values in (("tune-lr", sweep.grid.lrs), ("tune-scale", sweep.grid.scales)):
+    for name, values in (("tune-lr", request.grid.lrs), ("tune-scale", request.grid.scales)):
         if len(values) > 1:
             options[name] = ",".join(f"{value:g}" for value in values)
-    purpose = {f.name: getattr(sweep.purpose, f.name) for f in dataclasses.fields(sweep.purpose)}
+    purpose = {f.name: getattr(request.purpose, f.name) for f in dataclasses.fields(request.purpose)}
     options |= {name.replace("_", "-"): value for name, value in purpose.items() if value is not None}
-    if sweep.sequential is not None:
-        options |= {"until": "decided", "max-seeds": sweep.sequential.looks[-1]}
-    if sweep.metric != find_task(design.task).metrics[0]:
-        options["metric"] = sweep.metric.name
+    if request.sequential is not None:
+        options |= {"until": "decided", "max-seeds": request.sequential.looks[-1]}
+    if request.metric != find_task(design.task).metrics[0]:
+        options["metric"] = request.metric.name
     if size.folder:
         for name in ("layers", "dim", "heads", "init-std"):
             del options[name]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from milepost.comparison.design import Trial
-from milepost.comparison.request import Sweep
+from milepost.comparison.request import Request
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.tasks import Task
 
@@ -83,7 +83,7 @@ class Progress:
 
 
 def build_plan(
-    sweep: Sweep,
+    request: Request,
     folder: RunFolder,
     task: Task,
     *,
@@ -93,16 +93,16 @@ def build_plan(
     """Find what is missing in the folder.
 
     Args:
-        sweep: what is wanted.
+        request: what is wanted.
         folder: where trials are left.
         task: the data.
         keep_models: whether the models of trials are wanted too.
         retries: whether a trial that failed or diverged is to be run again.
     """
     history = folder.journal.read()
-    tuning = dict.fromkeys(sweep.tuning_trials, (sweep.design.train_length,))
+    tuning = dict.fromkeys(request.tuning_trials, (request.design.train_length,))
     trials = tuple(
-        dict.fromkeys((*tuning, *sweep.trials) if not sweep.grid.tuned or sweep.chosen else tuning)
+        dict.fromkeys((*tuning, *request.trials) if not request.grid.tuned or request.chosen else tuning)
     )
     jobs, failures = [], dict[Trial, str]()
     for trial in trials:
@@ -111,7 +111,7 @@ def build_plan(
             folder.check_weights(trial, record)
         if again := record is not None and record["status"] == "diverged" and retries(trial):
             record = None
-        lengths = _missing(folder, trial, record, sweep.lengths, task, "test")
+        lengths = _missing(folder, trial, record, request.lengths, task, "test")
         validation = _missing(folder, trial, record, tuning.get(trial, ()), task, "validation")
         keep = keep_models and (
             record is None or (record["status"] == "done" and not folder.model_path(trial).exists())
@@ -123,7 +123,7 @@ def build_plan(
             failures[trial] = past.reason
         else:
             jobs.append(Job(trial, lengths, validation, keep, again, past.failures))
-    notes = tuple(task.notes(sweep.design.train_length, sweep.lengths))
+    notes = tuple(task.notes(request.design.train_length, request.lengths))
     return Plan(folder.path, trials, tuple(jobs), failures, history.remarks, notes)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from milepost.comparison.design import Design, Trial, read_encodings
+from milepost.comparison.design import Design, Trial
 from milepost.comparison.settings import Grid, Setting
 from milepost.comparison.verdicts.scores import Criterion
-from milepost.errors import OptionError, UnknownName
+from milepost.errors import OptionError
 from milepost.statistics import SequentialTest
-from milepost.tasks import Metric, Task
-
-FIRST_LOOK = 3
+from milepost.tasks import Metric
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Purpose:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Request:
     """A design, and which encodings, settings, seeds and lengths of it.
 
     Args:
@@ -45,7 +43,7 @@ class Sweep:
         seeds: of all trials, in the order in which they are added.
         tuning_seeds: the seeds of which every setting of the grid is trained.
         lengths: evaluation lengths, rising.
-        baseline: the encoding that the others are held against.
+        baseline: the encoding that the others are compared with.
         margin: difference that does not matter: absolute for a metric between 0 and 1, else a share of the baseline's
             value.
         metric: what decides.
@@ -114,61 +112,7 @@ class Sweep:
         """One trial of the design."""
         return Trial(self.design, encoding, seed, setting.lr, setting.scale)
 
-    def with_seeds(self, count: int) -> Sweep:
-        """The same sweep with more seeds: the ones after the highest."""
+    def with_seeds(self, count: int) -> Request:
+        """The same request with more seeds: the ones after the highest."""
         more = range(max(self.seeds) + 1, max(self.seeds) + 1 + count - len(self.seeds))
         return replace(self, seeds=(*self.seeds, *more))
-
-
-def read_baseline(baseline: str | None, names: tuple[str, ...]) -> str:
-    """The encoding that the others are held against: ``learned`` where it is listed, else the first.
-
-    Raises:
-        OptionError: MP105, when it is not listed. SpecError: MP103. UnknownName: MP104.
-
-    >>> read_baseline(None, ("rotary", "learned"))
-    'learned'
-    """
-    if baseline is None:
-        return "learned" if "learned" in names else names[0]
-    (base,) = read_encodings([baseline])
-    if base not in names:
-        raise OptionError(
-            "the baseline is not among the encodings", got=base, fix=f"one of {', '.join(names)}"
-        )
-    return base
-
-
-def read_metric(name: str | None, task: type[Task]) -> Metric:
-    """The metric that decides: the task's first, unless another one of the task is named.
-
-    Raises:
-        UnknownName: MP104.
-    """
-    known = {metric.name: metric for metric in task.metrics}
-    if name is not None and name not in known:
-        raise UnknownName.among(f"metric of {task.name}", name, known)
-    return task.metrics[0] if name is None else known[name]
-
-
-def read_until(until: str | None, seeds: Sequence[int], max_seeds: int) -> SequentialTest | None:
-    """The looks of a sweep that adds seeds until every verdict is decided; none for a fixed number of seeds.
-
-    Raises:
-        OptionError: MP105.
-
-    >>> read_until("decided", (0, 1, 2), 5).looks
-    (3, 4, 5)
-    """
-    if until is None:
-        return None
-    if until != "decided":
-        raise OptionError("a sweep can go on until it is decided", got=until[:40], fix="--until decided")
-    first = max(FIRST_LOOK, len(seeds))
-    if max_seeds < first:
-        raise OptionError(
-            "the most seeds are fewer than those of the first look",
-            got=f"{max_seeds}, the first look is at {first}",
-            fix=f"--max-seeds {max(20, first)}",
-        )
-    return SequentialTest.up_to(max_seeds, first)

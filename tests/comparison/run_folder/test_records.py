@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from milepost.comparison import compare
+from milepost.api.compare import compare
 from milepost.comparison.run_folder.records import read_sealed, write_sealed
 from milepost.errors import FolderError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from milepost.comparison import compare
+from milepost.api.compare import compare
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.run_folder.views import place_of, write_result
 

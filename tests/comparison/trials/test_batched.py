@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from milepost.comparison import Model, Scale, Training, compare
+from milepost.api.compare import compare
+from milepost.comparison import Model, Scale, Training
 from milepost.comparison.design import ENCODINGS, Design, Trial
 from milepost.comparison.plan import Job, Progress
 from milepost.comparison.run_folder.folder import RunFolder

@@ -7,8 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from milepost.comparison import Design, Model, Trial, compare
-from milepost.comparison.request import Purpose, Sweep
+from milepost.api.compare import compare
+from milepost.comparison import Design, Model, Trial
+from milepost.comparison.request import Purpose, Request
 from milepost.comparison.settings import Grid, Setting
 from milepost.comparison.verdicts.pairs import build_family
 from milepost.comparison.verdicts.requirements import advise
@@ -39,7 +40,7 @@ def test_a_scale_far_from_the_rule_is_pointed_out_with_the_option_that_tunes_it(
     design = Design(
         "causal-lm", "builtin:python-docs", task.sha256, 8, model=Model(layers=1, dim=16, heads=2)
     )
-    sweep = Sweep(
+    request = Request(
         design, names, (0,), (0,), (8,), "learned", 0.01, task.metrics[0], Purpose(), Grid((1e-3,))
     )  # fmt: skip
     rows = [{"encoding": name, "seed": 0, "status": "missing"} for name in names]
@@ -47,8 +48,8 @@ def test_a_scale_far_from_the_rule_is_pointed_out_with_the_option_that_tunes_it(
         "learned": {"std": 0.158}, "learned(std=0.001)": {"std": 0.001}, "learned(std=0.15)": {"std": 0.15},
         "sinusoidal(rms=raw)": {"rms": 0.707}, "alibi": {},
     }  # fmt: skip
-    family = build_family(rows, 8, "learned", sweep.criterion)
-    said = advise(sweep, rows, family, [], task, floor=Floor(3.0), scales=scales)["would_change"]
+    family = build_family(rows, 8, "learned", request.criterion)
+    said = advise(request, rows, family, [], task, floor=Floor(3.0), scales=scales)["would_change"]
     found = [line for line in said if line.startswith("The initial scale")]
     assert [line.split()[3] for line in found] == ["learned(std=0.001)", "sinusoidal(rms=raw)"]
     assert all(line.endswith("and --tune-scale tries several scales.") for line in found)
@@ -98,11 +99,11 @@ def judge(folder: Folder) -> tuple[str, str | None]:
     design = Design(
         "causal-lm", "builtin:python-docs", task.sha256, 8, model=Model(layers=1, dim=16, heads=2)
     )
-    sweep = Sweep(
+    request = Request(
         design, ("learned", "none"), (0, 1, 2), (0, 1, 2), (8,), "learned", 0.01, task.metrics[0], Purpose(),
         Grid((1e-3, 2e-3)), chosen={name: Setting(1e-3) for name in ("learned", "none")},
     )  # fmt: skip
-    rows = build_result(sweep, folder, {}, task, {})  # type: ignore[arg-type]
+    rows = build_result(request, folder, {}, task, {})  # type: ignore[arg-type]
     (comparison,) = rows["comparisons"]
     return comparison["verdict"], rows["recommendation"]["encoding"]
 

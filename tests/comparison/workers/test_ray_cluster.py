@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from milepost.comparison import Scale, Training, compare
+from milepost.api.compare import compare
+from milepost.comparison import Scale, Training
 from milepost.comparison.design import Design, Model, Trial
 from milepost.comparison.plan import Job
 from milepost.comparison.run_folder.folder import RunFolder, environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from milepost.comparison.request import Sweep
+from milepost.comparison.request import Request
 from milepost.comparison.verdicts.pairs import Family
 from milepost.comparison.verdicts.recommendation import build_recommendation
 from milepost.spec import Spec, parse_spec
@@ -17,7 +17,7 @@ _FAR = 2.0  # factor between a scale and that of the rule from which on it may d
 
 
 def advise(
-    sweep: Sweep,
+    request: Request,
     rows: Rows,
     family: Family,
     degradations: Rows,
@@ -29,7 +29,7 @@ def advise(
     """Recommend an encoding for the purpose of a sweep, say what it costs and what would change the answer.
 
     Args:
-        sweep: what was asked for.
+        request: what was asked for.
         rows: its trials.
         family: all pairs at the deciding length.
         degradations: from ``build_degradations``.
@@ -40,22 +40,22 @@ def advise(
     Returns:
         As ``build_recommendation``, and ``excluded``: encodings that do not fit the purpose, each with its reason.
     """
-    excluded = _exclude(sweep, rows, task)
+    excluded = _exclude(request, rows, task)
     advice = build_recommendation(
         family,
         rows,
         degradations=degradations,
         excluded=excluded,
         floor=floor,
-        examples=_examples(task, sweep.deciding_length),
+        examples=_examples(task, request.deciding_length),
     )
-    if excluded.keys() >= set(sweep.encodings):
+    if excluded.keys() >= set(request.encodings):
         advice |= {"sentence": "No encoding fits what you need.", "because": [], "would_change": []}
     advice["because"] += [f"{name} is left out: {reason}." for name, reason in excluded.items()]
     if advice["encoding"] is not None:
         advice["because"] += _cost(advice["encoding"], rows)
-    advice["would_change"] += _change_by_edge(sweep)
-    advice["would_change"] += _change_by_scale(sweep, scales)
+    advice["would_change"] += _change_by_edge(request)
+    advice["would_change"] += _change_by_scale(request, scales)
     return advice | {"excluded": [{"encoding": name, "reason": reason} for name, reason in excluded.items()]}
 
 
@@ -64,9 +64,9 @@ def _examples(task: Task, length: int) -> str | None:
     return None if count is None else f"{count:,} different {task.item}"
 
 
-def _exclude(sweep: Sweep, rows: Rows, task: Task) -> dict[str, str]:
+def _exclude(request: Request, rows: Rows, task: Task) -> dict[str, str]:
     """Encodings that add too many parameters, or were asked for a length that they have no answer for."""
-    most, length = sweep.purpose.max_parameters, sweep.purpose.need_length
+    most, length = request.purpose.max_parameters, request.purpose.need_length
     found = {}
     for row in rows:
         if row["status"] != "done":
@@ -89,25 +89,25 @@ def _cost(encoding: str, rows: Rows) -> list[str]:
     return [f"{encoding} costs {added:,} of the model's {whole:,} parameters ({100 * added / whole:.1f} %)."]
 
 
-def _change_by_edge(sweep: Sweep) -> list[str]:
+def _change_by_edge(request: Request) -> list[str]:
     """Say where a better learning rate may lie outside of what was tried."""
-    if len(sweep.grid.lrs) < 2:
+    if len(request.grid.lrs) < 2:
         return []
-    edges = {min(sweep.grid.lrs): "lowest", max(sweep.grid.lrs): "highest"}
+    edges = {min(request.grid.lrs): "lowest", max(request.grid.lrs): "highest"}
     return [
-        f"{name} was best at the {edges[sweep.setting(name).lr]} learning rate tried, {sweep.setting(name).lr:g}; "
+        f"{name} was best at the {edges[request.setting(name).lr]} learning rate tried, {request.setting(name).lr:g}; "
         "a wider --tune-lr may find a better one."
-        for name in sweep.encodings
-        if sweep.setting(name).lr in edges
+        for name in request.encodings
+        if request.setting(name).lr in edges
     ]
 
 
-def _change_by_scale(sweep: Sweep, scales: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _change_by_scale(request: Request, scales: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Say where an initial scale that the user chose is far from the rule's, so that the scale may decide."""
-    if sweep.design.model.weights:
+    if request.design.model.weights:
         return []  # the rule then follows the embeddings of those weights
-    rule, found = sweep.design.model.init_std, []
-    for name in sweep.encodings:
+    rule, found = request.design.model.init_std, []
+    for name in request.encodings:
         given = _options(parse_spec(name))
         for kind, scale in scales.get(name, {}).items():
             if kind in given and not 1 / _FAR <= scale / rule <= _FAR:

@@ -8,7 +8,7 @@ from typing import Any
 
 from milepost.comparison.command import build_command
 from milepost.comparison.design import SCALE_RULE, Trial
-from milepost.comparison.request import Sweep
+from milepost.comparison.request import Request
 from milepost.comparison.run_folder.folder import RunFolder
 from milepost.comparison.settings import Setting, find_flips, find_plausible
 from milepost.comparison.verdicts.comparisons import build_comparisons, build_degradations
@@ -23,7 +23,7 @@ Values = Mapping[int, float]
 
 
 def build_result(
-    sweep: Sweep,
+    request: Request,
     folder: RunFolder,
     failures: dict[Trial, str],
     task: Task,
@@ -32,51 +32,54 @@ def build_result(
     """Assemble the document that ``schemas/compare.json`` describes.
 
     Args:
-        sweep: what was asked for.
+        request: what was asked for.
         folder: where the trials are.
         failures: trials of this call that ended without a record, with their reasons.
         task: the data and the metrics.
         environment: what the result says of the environment.
     """
-    records = {trial: folder.read_record(trial) for trial in sweep.trials}
-    floors = {length: _floor(sweep, task, length) for length in sweep.lengths}
-    floor = floors[sweep.design.train_length]
-    rows = [_row(sweep, folder, trial, records[trial], failures.get(trial), floor) for trial in sweep.trials]
-    grids = _read_grids(sweep, folder, floor)
+    records = {trial: folder.read_record(trial) for trial in request.trials}
+    floors = {length: _floor(request, task, length) for length in request.lengths}
+    floor = floors[request.design.train_length]
+    rows = [
+        _row(request, folder, trial, records[trial], failures.get(trial), floor) for trial in request.trials
+    ]
+    grids = _read_grids(request, folder, floor)
 
     def flips(pair: Pair, length: int) -> list[str]:
-        return find_flips(pair, grids[length], sweep.chosen) if grids else []
+        return find_flips(pair, grids[length], request.chosen) if grids else []
 
     families = {
-        length: build_family(rows, length, sweep.baseline, sweep.criterion, flips) for length in sweep.lengths
+        length: build_family(rows, length, request.baseline, request.criterion, flips)
+        for length in request.lengths
     }
-    degradations = build_degradations(rows, sweep.lengths, sweep.design.train_length, sweep.criterion)
+    degradations = build_degradations(rows, request.lengths, request.design.train_length, request.criterion)
     scales = {trial.encoding: record["scales"] for trial, record in records.items() if record}
     return {
         "schema_version": SCHEMA_VERSION,
-        "spec": _spec(sweep, scales, floors, task),
+        "spec": _spec(request, scales, floors, task),
         "environment": environment,
-        "notes": task.notes(sweep.design.train_length, sweep.lengths),
+        "notes": task.notes(request.design.train_length, request.lengths),
         "trials": rows,
-        "tuning": _tuning(sweep, folder, failures),
+        "tuning": _tuning(request, folder, failures),
         "comparisons": build_comparisons(families.values()),
         "degradations": degradations,
         "recommendation": advise(
-            sweep,
+            request,
             rows,
-            families[sweep.deciding_length],
+            families[request.deciding_length],
             degradations,
             task,
-            floor=floors[sweep.deciding_length],
+            floor=floors[request.deciding_length],
             scales=scales,
         ),
         "pictures": _pictures(records),
     }
 
 
-def _floor(sweep: Sweep, task: Task, length: int) -> Floor | None:
+def _floor(request: Request, task: Task, length: int) -> Floor | None:
     """What an answer that ignores the input scores: tasks know it for the metric that decides by default."""
-    return task.floor_score(length) if sweep.metric == task.metrics[0] else None
+    return task.floor_score(length) if request.metric == task.metrics[0] else None
 
 
 def is_decided(result: dict[str, Any]) -> bool:
@@ -86,66 +89,68 @@ def is_decided(result: dict[str, Any]) -> bool:
 
 
 def read_values(
-    sweep: Sweep, folder: RunFolder, encoding: str, setting: Setting, length: int, part: str = "test"
+    request: Request, folder: RunFolder, encoding: str, setting: Setting, length: int, part: str = "test"
 ) -> dict[int, float]:
     """The deciding metric of an encoding at one setting, by seed, of the trials that have it."""
-    seeds = sweep.tuning_seeds if sweep.grid.tuned else sweep.seeds
+    seeds = request.tuning_seeds if request.grid.tuned else request.seeds
     found = {}
     for seed in seeds:
-        measured = folder.read_measured(sweep.trial(encoding, setting, seed), length, part)
+        measured = folder.read_measured(request.trial(encoding, setting, seed), length, part)
         if measured is not None:
-            found[seed] = measured.metrics[sweep.metric.name]
+            found[seed] = measured.metrics[request.metric.name]
     return found
 
 
 def _read_grids(
-    sweep: Sweep, folder: RunFolder, floor: Floor | None
+    request: Request, folder: RunFolder, floor: Floor | None
 ) -> dict[int, dict[tuple[str, Setting], Values]]:
     """The deciding metric by length, by encoding and setting, of the settings that can question a verdict.
 
     Those are the settings that the validation part cannot tell from the chosen one, and at which every trial converged.
     Empty where nothing was tuned.
     """
-    if not sweep.grid.tuned:
+    if not request.grid.tuned:
         return {}
-    trained = sweep.design.train_length
+    trained = request.design.train_length
     counting = []
-    for name in sweep.encodings:
+    for name in request.encodings:
         held = {
-            setting: read_values(sweep, folder, name, setting, trained, "validation")
-            for setting in sweep.settings(name)
+            setting: read_values(request, folder, name, setting, trained, "validation")
+            for setting in request.settings(name)
         }
-        plausible = find_plausible(held, sweep.setting(name), higher_is_better=sweep.metric.higher_is_better)
-        for setting in sweep.settings(name):
-            trials = [sweep.trial(name, setting, seed) for seed in sweep.tuning_seeds]
-            if setting in plausible and all(_has_learned(sweep, folder, trial, floor) for trial in trials):
+        plausible = find_plausible(
+            held, request.setting(name), higher_is_better=request.metric.higher_is_better
+        )
+        for setting in request.settings(name):
+            trials = [request.trial(name, setting, seed) for seed in request.tuning_seeds]
+            if setting in plausible and all(_has_learned(request, folder, trial, floor) for trial in trials):
                 counting.append((name, setting))
     return {
         length: {
-            (name, setting): read_values(sweep, folder, name, setting, length) for name, setting in counting
+            (name, setting): read_values(request, folder, name, setting, length) for name, setting in counting
         }
-        for length in sweep.lengths
+        for length in request.lengths
     }
 
 
-def _has_learned(sweep: Sweep, folder: RunFolder, trial: Trial, floor: Floor | None) -> bool:
+def _has_learned(request: Request, folder: RunFolder, trial: Trial, floor: Floor | None) -> bool:
     """Whether a trial converged, and scores better than an answer that ignores the input."""
     record = folder.read_record(trial)
     if record is None or record["status"] != "done" or record["converged"] is False:
         return False
-    measured = folder.read_measured(trial, sweep.design.train_length)
+    measured = folder.read_measured(trial, request.design.train_length)
     if measured is None or floor is None:
         return measured is not None
-    return not sweep.criterion.is_at_floor(measured.metrics[sweep.metric.name], floor)
+    return not request.criterion.is_at_floor(measured.metrics[request.metric.name], floor)
 
 
-def _tuning(sweep: Sweep, folder: RunFolder, failures: dict[Trial, str]) -> dict[str, Any] | None:
+def _tuning(request: Request, folder: RunFolder, failures: dict[Trial, str]) -> dict[str, Any] | None:
     """What was tried and chosen; None where nothing was tuned."""
-    if not sweep.grid.tuned:
+    if not request.grid.tuned:
         return None
-    length = sweep.design.train_length
+    length = request.design.train_length
     trials = []
-    for trial in sweep.tuning_trials:
+    for trial in request.tuning_trials:
         record = folder.read_record(trial)
         measured = folder.read_measured(trial, length, "validation")
         status = "failed" if trial in failures else record["status"] if record else "missing"
@@ -157,24 +162,24 @@ def _tuning(sweep: Sweep, folder: RunFolder, failures: dict[Trial, str]) -> dict
                 "scale": trial.scale,
                 "status": status,
                 "reason": failures.get(trial) or (record or {}).get("reason"),
-                "value": None if measured is None else measured.metrics[sweep.metric.name],
+                "value": None if measured is None else measured.metrics[request.metric.name],
             }
         )
-    edges = {min(sweep.grid.lrs), max(sweep.grid.lrs)} if len(sweep.grid.lrs) > 1 else set()
+    edges = {min(request.grid.lrs), max(request.grid.lrs)} if len(request.grid.lrs) > 1 else set()
     return {
         "part": "validation",
-        "metric": sweep.metric.name,
+        "metric": request.metric.name,
         "length": length,
-        "lrs": list(sweep.grid.lrs),
-        "scales": list(sweep.grid.scales),
-        "chosen": {name: dataclasses.asdict(sweep.setting(name)) for name in sweep.encodings},
-        "at_the_edge": [name for name in sweep.encodings if sweep.setting(name).lr in edges],
+        "lrs": list(request.grid.lrs),
+        "scales": list(request.grid.scales),
+        "chosen": {name: dataclasses.asdict(request.setting(name)) for name in request.encodings},
+        "at_the_edge": [name for name in request.encodings if request.setting(name).lr in edges],
         "trials": trials,
     }
 
 
 def _row(
-    sweep: Sweep,
+    request: Request,
     folder: RunFolder,
     trial: Trial,
     record: dict[str, Any] | None,
@@ -202,49 +207,49 @@ def _row(
     if record is None:
         return row
     row |= {key: record[key] for key in row if key in record}
-    for length in sweep.lengths:
+    for length in request.lengths:
         measured = folder.read_measured(trial, length)
         row["metrics"][str(length)] = None if measured is None else measured.metrics
         if measured is not None:
             row["loss_by_position"] = measured.curve or row["loss_by_position"]  # lengths rise: the longest
             row["breakdown"][str(length)] = measured.breakdown
-    scored = row["metrics"].get(str(sweep.design.train_length))
+    scored = row["metrics"].get(str(request.design.train_length))
     if row["status"] == "done" and scored is not None and floor is not None:
-        row["at_floor"] = sweep.criterion.is_at_floor(scored[sweep.metric.name], floor)
+        row["at_floor"] = request.criterion.is_at_floor(scored[request.metric.name], floor)
         if row["at_floor"]:
             row["converged"] = False  # nothing was learned, however still the loss stands
     return row
 
 
 def _spec(
-    sweep: Sweep, scales: dict[str, dict[str, float]], floors: dict[int, Floor | None], task: Task
+    request: Request, scales: dict[str, dict[str, float]], floors: dict[int, Floor | None], task: Task
 ) -> dict[str, Any]:
-    spec = sweep.design.identity()
+    spec = request.design.identity()
     del spec["data_sha256"]
     return spec | {
         "steps": spec["training"].pop("steps"),
         "batch": spec["training"].pop("batch"),
         "data": task.facts(),
         "metrics": [dataclasses.asdict(metric) for metric in task.metrics],
-        "metric": sweep.metric.name,
-        "items": {str(length): task.count_items(length) for length in sweep.lengths} if task.item else {},
+        "metric": request.metric.name,
+        "items": {str(length): task.count_items(length) for length in request.lengths} if task.item else {},
         "item": task.item,
         "axis": task.axis,
         "unit": task.unit,
-        "evaluate": sweep.design.options.evaluate,
-        "encodings": list(sweep.encodings),
-        "baseline": sweep.baseline,
-        "lengths": list(sweep.lengths),
-        "deciding_length": sweep.deciding_length,
-        "seeds": list(sweep.seeds),
-        "margin": sweep.margin,
+        "evaluate": request.design.options.evaluate,
+        "encodings": list(request.encodings),
+        "baseline": request.baseline,
+        "lengths": list(request.lengths),
+        "deciding_length": request.deciding_length,
+        "seeds": list(request.seeds),
+        "margin": request.margin,
         "floors": {str(length): floor.score for length, floor in floors.items() if floor is not None},
-        "need_length": sweep.purpose.need_length,
-        "max_parameters": sweep.purpose.max_parameters,
-        "looks": list(sweep.sequential.looks) if sweep.sequential else None,
+        "need_length": request.purpose.need_length,
+        "max_parameters": request.purpose.max_parameters,
+        "looks": list(request.sequential.looks) if request.sequential else None,
         "scales": {name: scale for name, scale in scales.items() if scale},
         "scale_rule": SCALE_RULE,
-        "command": build_command(sweep),
+        "command": build_command(request),
     }
 
 

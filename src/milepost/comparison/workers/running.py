@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from milepost.comparison.run_folder.folder import environment
 from milepost.comparison.workers.scale import Scale
 from milepost.errors import OptionError
@@ -39,6 +41,23 @@ class Running:
             raise OptionError(
                 "at least one worker is needed", got=str(self.workers), fix="--workers 1 or more"
             )
+
+    def check_device(self) -> None:
+        """Refuse a device that torch does not know, or does not find here; a cluster is not here.
+
+        Raises:
+            OptionError: MP105.
+        """
+        if self.scale.ray is not None:
+            return
+        try:
+            torch.empty(1, device=self.device)
+        except Exception as error:  # each kind of device fails in a way of its own
+            raise OptionError(
+                "torch cannot use this device",
+                got=f"{self.device!a}: {' '.join(str(error).split())[:120]}",
+                fix="--device cpu, or cuda where there is a GPU and a torch made for it",
+            ) from None
 
     def environment(self, threads: int = 1) -> dict[str, Any]:
         """What decides bits in addition to the design, as the run folder records it."""

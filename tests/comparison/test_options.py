@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from milepost.comparison import Model, compare
-from milepost.comparison.refusals import (
+from milepost.api.compare import compare
+from milepost.comparison import Model
+from milepost.comparison.options import (
+    FolderOptions,
+    Inputs,
+    Listeners,
+    Question,
+    Shared,
+    Stopping,
+    Tuning,
     choose_tokenizer,
-    refuse_missing_device,
     refuse_strange_tokenizer,
 )
+from milepost.comparison.sweep import Sweep
+from milepost.comparison.workers.running import Running
 from milepost.errors import OptionError
 from milepost.tasks import TASKS, find_task
 
@@ -17,7 +28,7 @@ def test_a_device_that_is_not_there_is_an_error_before_anything_is_trained(devic
     with pytest.raises(OptionError, match="torch cannot use this device") as caught:
         compare(encodings="none", device=device, model=Model(layers=1, dim=16, heads=2))
     assert device in caught.value.got
-    refuse_missing_device("cpu")
+    Running("cpu").check_device()
 
 
 def test_a_training_length_of_zero_is_not_the_default() -> None:
@@ -40,3 +51,16 @@ def test_only_tasks_on_text_take_the_tokenizer_of_a_model() -> None:
         "classify",
         "tag",
     }
+
+
+def test_a_sweep_of_default_options_is_planned_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    question = Question("none,alibi")
+    sweep = Sweep.from_options(
+        Inputs(), question, Stopping(2), Tuning("auto"), Shared(), Running(), FolderOptions(), Listeners()
+    )
+    assert len(sweep.plan().jobs) == 2 * 2 * 3
+    assert sweep.request.grid.lrs == (0.001, 0.002, 0.004)
+    assert list(tmp_path.iterdir()) == []
