@@ -9,6 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from milepost import tasks
+from milepost.encodings import base as encodings
+from milepost.extension.methods import base as methods
 from milepost.plugins import Registry
 
 collect_ignore = [
@@ -23,6 +26,18 @@ from shelf import things
 class Thing:
     pass
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test imports and registers is gone after it."""
+    for registry in (encodings._REGISTRY, methods._REGISTRY, tasks._REGISTRY):
+        monkeypatch.setattr(registry, "_known", {**registry._known})
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.startswith("milepost_import_"):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -136,6 +136,6 @@ def test_classes_that_another_process_can_load_are_told_from_those_that_it_canno
     with pytest.raises(PluginError, match=r"mine: Thing of .*mine\.py\n.*imports='FILE\.py'"):
         complete((), [mine])  # it was imported before, and not for this
     here = things.register("here")(type("Here", (), {"__module__": "__main__"}))
-    with pytest.raises(PluginError, match="worker processes cannot find"):
+    with pytest.raises(PluginError, match="neither in a file that was named"):
         complete(code, [here])
     assert ours.__module__ == "fractions"

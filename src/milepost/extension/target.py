@@ -29,6 +29,7 @@ from milepost.extension.refusals import (
 )
 from milepost.tables import (
     PREFIX,
+    RULES,
     Checkpoint,
     Match,
     PositionTable,
@@ -220,6 +221,12 @@ def _rule_target(
 ) -> Target:
     """The tables stay as they are, and so does all that says how many rows they have; stock loaders must refuse."""
     table, match = paired[0]
+    if method.name not in RULES:
+        raise ExtendRefused(
+            "milepost.load does not know this position rule",
+            got=method.name,
+            fix=f"take one of {', '.join(RULES)}, or write a method that stores rows: a TextMethod",
+        )
     if isinstance(to, tuple):
         raise OptionError("a rule is for positions of a sequence", got=f"{to}", fix="give one number")
     if checkpoint.model_type not in rule_types() or match is None or match.path:

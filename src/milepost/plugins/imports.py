@@ -204,7 +204,7 @@ def complete(code: Sequence[Code], classes: Iterable[type]) -> tuple[Code, ...]:
         spec = None if module.startswith(_PREFIX) else find_installed(module)
         if spec is None or not _is_loaded_from(spec.origin, spec.name):
             raise PluginError(
-                "worker processes cannot find this class",
+                "this class is neither in a file that was named nor in an installed package",
                 got=f"{getattr(cls, 'name', cls.__name__)}: {cls.__qualname__} of {_where(cls)}",
                 fix="put it into a file of its own, and name that: imports='FILE.py', --import FILE.py",
             )

@@ -14,7 +14,7 @@ from milepost.tables.hub import HubModel, is_hub_id
 from milepost.tables.numbers import decode, encode
 from milepost.tables.reading import INDEX, read
 from milepost.tables.recognition import Match, recognise
-from milepost.tables.rule import PREFIX, RECORD, Rule, read_rule
+from milepost.tables.rule import PREFIX, RECORD, RULES, Rule, read_rule
 from milepost.tables.siblings import COPY_FOLDERS, find_transformer, is_copy, locate_transformer, read_modules
 from milepost.tables.windows import segment_of, step_of, windows_of
 
@@ -27,6 +27,7 @@ __all__ = [
     "MAX_HEADER_BYTES",
     "PREFIX",
     "RECORD",
+    "RULES",
     "Checkpoint",
     "Family",
     "Folder",

@@ -12,7 +12,7 @@ RECORD: Final = "milepost"
 """The object in ``config.json`` where Milepost keeps what it did and what lengths a model was trained on."""
 PREFIX: Final = "milepost_"
 """What model types begin with that stock loaders shall refuse."""
-_RULES: Final = ("group", "recur")
+RULES: Final = ("group", "recur")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_rule(config: Mapping[str, Any]) -> Rule | None:
     except TypeError:
         rule = Rule("", 0, 0)
     sizes = (rule.rows, rule.to_length)
-    if rule.spec not in _RULES or any(type(size) is not int or not 0 < size < 2**31 for size in sizes):
+    if rule.spec not in RULES or any(type(size) is not int or not 0 < size < 2**31 for size in sizes):
         raise UnsafeFile(
             "the configuration's position rule is malformed",
             got=ascii(found)[:120],
