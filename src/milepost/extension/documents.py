@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from milepost import __version__
 from milepost.extension.fields import PATCH_COUNTS, Path, dig
-from milepost.extension.pixels import Size
-from milepost.extension.target import Target
+from milepost.extension.target import Size, Target
 from milepost.storage.json_edits import replace_value
 from milepost.tables import INDEX, RECORD, Checkpoint, Rule
 

@@ -16,9 +16,8 @@ from milepost.extension.buffers import Growth, plan_buffers, refuse_quantised
 from milepost.extension.documents import DOCUMENTS, apply_edits, plan_edits
 from milepost.extension.methods.base import Method
 from milepost.extension.methods.extend_rows import extend_rows
-from milepost.extension.pixels import Size
 from milepost.extension.source import CARD, Member, Seen, Source, drop_stale, find_source, read_documents
-from milepost.extension.target import Target, choose_target
+from milepost.extension.target import Size, Target, choose_target
 from milepost.extension.weights import Fresh, Rewrite, plan_rewrite
 from milepost.storage.disk import refuse_small_disk
 from milepost.storage.files import expand

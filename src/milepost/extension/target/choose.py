@@ -18,8 +18,8 @@ from milepost.extension.fields import (
 )
 from milepost.extension.methods.base import Grid, Method, build_method, check_target, default_method
 from milepost.extension.methods.sinusoid import Sinusoid
-from milepost.extension.pixels import Size, image_value, pixels, times
-from milepost.extension.refusals import (
+from milepost.extension.target.image import Size, image_value, pixels, times
+from milepost.extension.target.refusals import (
     INSTEAD,
     refusal,
     refuse_disagreement,
