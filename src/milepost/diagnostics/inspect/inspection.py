@@ -98,22 +98,7 @@ def _positions_by(checkpoint: Checkpoint, tables: Sequence[Mapping[str, Any]]) -
 
 
 def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool) -> dict[str, Any]:
-    class_rows = max(table.prefix_rows - table.first_row, 0)
-    facts = Facts(
-        rows=table.rows,
-        key=table.key,
-        dtype=table.dtype,
-        first_row=table.first_row,
-        prefix_rows=table.prefix_rows,
-        trailing_rows=table.trailing_rows,
-        padding_row=table.padding_row,
-        knows_reserved_rows=_family_names_first_row(table),
-        kind=table.kind,
-        trained_counts=table.trained_counts,
-        initial_sd=_initial_sd(table, checkpoint.config),
-    )
-    if facts.kind != "fixed_sinusoid" and _is_fixed(facts, table.grid):
-        facts = replace(facts, kind="fixed_sinusoid")
+    facts = _read_facts(table, checkpoint.config)
     sample = Sample(facts.positions)
     measured = measure(facts.positions, sample)
     size = min(len(facts.positions), MEASURED_ROWS), facts.dim
@@ -129,7 +114,7 @@ def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool)
         "first_row": table.first_row,
         "reserved_rows": [row for row in table.reserved_rows if row >= table.prefix_rows],
         "padding_row": table.padding_row,
-        "prefix_rows": class_rows,
+        "prefix_rows": max(table.prefix_rows - table.first_row, 0),
         "trailing_rows": table.trailing_rows,
         "grid": list(table.grid) if table.grid else None,
         "usable_length": table.usable_length,
@@ -140,6 +125,25 @@ def _inspect_table(table: PositionTable, checkpoint: Checkpoint, simulate: bool)
         "findings": [finding.document() for finding in check_table(facts)],
         "pictures": draw_pictures(facts.positions, sample),
     }
+
+
+def _read_facts(table: PositionTable, config: Mapping[str, Any]) -> Facts:
+    facts = Facts(
+        rows=table.rows,
+        key=table.key,
+        dtype=table.dtype,
+        first_row=table.first_row,
+        prefix_rows=table.prefix_rows,
+        trailing_rows=table.trailing_rows,
+        padding_row=table.padding_row,
+        knows_reserved_rows=_family_names_first_row(table),
+        kind=table.kind,
+        trained_counts=table.trained_counts,
+        initial_sd=_initial_sd(table, config),
+    )
+    if facts.kind != "fixed_sinusoid" and _is_fixed(facts, table.grid):
+        facts = replace(facts, kind="fixed_sinusoid")
+    return facts
 
 
 def _family_names_first_row(table: PositionTable) -> bool:

@@ -87,8 +87,6 @@ def _check_settings(
     folder: ModelFolder, part: Mapping[str, Any], settings: Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[Verdict]:
     kind = settings.get("rope_type", settings.get("type", "default"))
-    length = count(part.get(_LENGTH))
-    original = count(settings.get(_ORIGINAL, part.get(_ORIGINAL)))
     factor = settings.get("factor")
     where = place(folder.config_file, *path)
     if not isinstance(kind, str) or kind not in ROPE_FIELDS:
@@ -117,7 +115,15 @@ def _check_settings(
         yield Verdict(
             "issue", f"factor = {shown(factor)}", f"{where}.factor", "a number of at least 1", "correct it"
         )
-        return
+    else:
+        original = count(settings.get(_ORIGINAL, part.get(_ORIGINAL)))
+        yield from _check_lengths(kind, count(part.get(_LENGTH)), original, factor, where)
+
+
+def _check_lengths(
+    kind: str, length: int | None, original: int | None, factor: float | None, where: str
+) -> Iterator[Verdict]:
+    """The length before scaling, and the configured length after it."""
     if kind in _WANT_ORIGINAL and original is None:
         yield Verdict(
             "tip",

@@ -45,6 +45,11 @@ def check(facts: Facts) -> Verdict:
     end = tail.start if tail.state == "untrained" else facts.period or len(facts.positions)
     if end < _LEAST_ROWS:
         return Verdict("cannot_tell", f"needs {_LEAST_ROWS} trained rows, there are {end}")
+    return _by_products(facts, end)
+
+
+def _by_products(facts: Facts, end: int) -> Verdict:
+    """From what neighbours share, over the rows before ``end``."""
     rows = facts.positions[:end].astype(np.float64)
     products = np.einsum("rd,rd->r", rows[1:], rows[:-1])
     shared = _by_part(products)
