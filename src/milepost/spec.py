@@ -1,5 +1,7 @@
 """Spec strings: the one name of an encoding, the same in Python, on the command line and in JSON.
 
+``parse_spec`` reads the text; ``milepost.options`` reads what the options mean.
+
 Grammar::
 
     list  = spec ("," spec)*

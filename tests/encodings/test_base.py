@@ -10,7 +10,7 @@ GEOMETRY = Geometry(dim=8, heads=2, head_dim=4, max_len=16)
 def test_a_name_clash_raises_and_keeps_the_first():
     before = registered()["none"]
     with pytest.raises(OptionError, match="MP105"):
-        register("none")(before)
+        register(before.row)(before)
     assert registered()["none"] is before
 
 
@@ -20,7 +20,7 @@ def test_a_misspelt_encoding_is_offered_the_nearest():
 
 
 @pytest.mark.parametrize(
-    "spec", ["rotary(base=5)", "learned(std=x(y=1))", "t5(buckets=2.5)", "rotary(theta=fast)"]
+    "spec", ["rotary(base=5)", "learned(std=x(y=1))", "t5(buckets=2.5)", "xpos(theta=fast)"]
 )
 def test_options_that_make_no_sense_are_spec_errors(spec):
     with pytest.raises(SpecError, match="MP103"):
@@ -36,6 +36,7 @@ def test_options_that_make_no_sense_are_spec_errors(spec):
         "sinusoidal(rms=loud)",
         "sinusoidal(theta=1)",
         "rotary(theta=0)",
+        "rotary(theta=fast)",
         "t5(buckets=7)",
         "t5(buckets=32,max_distance=16)",
     ],

@@ -56,7 +56,7 @@ def test_rows_of_the_spec_take_the_place_of_those_of_the_model():
     assert made.vectors(range(30, 40)).shape == (10, 8)
     assert build("learned(rows=12,rank=3)", geometry).usable_length == 12
     assert build("learned(rows=0)", geometry).usable_length == 16
-    with pytest.raises(OptionError, match="rows must be 0 or more"):
+    with pytest.raises(OptionError, match="rows must be a whole number, 0 or more"):
         build("learned(rows=-1)", geometry)
 
 

@@ -1,26 +1,24 @@
 """An encoding of one's own: a bias that falls with the square root of the distance."""
 
-from typing import ClassVar
-
 import torch
 from torch import nn
 
+from milepost.catalog import EncodingRow
 from milepost.encodings import Encoding, register
+from milepost.options import number
 
 
-@register("root-bias")
+@register(EncodingRow("root-bias", {"start": number(0.1, above=0)}, places=("bias",)))
 class RootBias(Encoding):
     """Scores fall with the square root of the distance, one learned slope per head."""
 
-    defaults: ClassVar = {"start": 0.1}
-
     def __init__(self, heads, start):
         super().__init__()
-        self.slopes = nn.Parameter(torch.full((heads,), float(start)))
+        self.slopes = nn.Parameter(torch.full((heads,), start))
 
     @classmethod
     def from_spec(cls, options, geometry):
-        return cls(geometry.heads, options["start"])
+        return cls(geometry.heads, options.number("start"))
 
     def bias(self, query, query_positions, key_positions, *, scaling):
         distance = (query_positions[..., :, None] - key_positions[..., None, :]).abs()

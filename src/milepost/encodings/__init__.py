@@ -1,12 +1,11 @@
 """Position encodings: one file each, one abstract class, one registry."""
 
+from milepost.catalog import Geometry, canonical
 from milepost.encodings.alibi import AlibiPositions
 from milepost.encodings.base import (
     Encoding,
-    Geometry,
     Positions,
     build,
-    canonical,
     classes_in,
     register,
     registered,

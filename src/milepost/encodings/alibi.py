@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from milepost.encodings.base import Encoding, Geometry, register
+from milepost.catalog import Geometry, find_row
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import build_distances
 from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 
 def build_slopes(heads: int) -> list[float]:
@@ -34,7 +34,7 @@ def build_slopes(heads: int) -> list[float]:
 
 
 @final
-@register("alibi")
+@register(find_row("alibi"))
 class AlibiPositions(Encoding):
     """Subtracts ``slope * |query position - key position|`` from each score; no parameters, no limit.
 
@@ -68,7 +68,7 @@ class AlibiPositions(Encoding):
         self._slopes = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's heads."""
         return cls(geometry.heads)
 

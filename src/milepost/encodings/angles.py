@@ -12,19 +12,6 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from milepost.errors import OptionError
-
-
-def check_theta(theta: float) -> float:
-    """Refuse a base that gives no falling frequencies.
-
-    Raises:
-        OptionError: MP105, when ``theta`` is not a finite number above 1.
-    """
-    if not (math.isfinite(theta) and theta > 1):
-        raise OptionError("theta must be a number above 1", got=f"theta={theta}", fix="theta=10000")
-    return float(theta)
-
 
 def build_frequencies(
     width: int, *, theta: float = 10000.0, device: torch.device | str | None = None

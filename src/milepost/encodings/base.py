@@ -17,74 +17,22 @@ An encoding never guesses positions: it is given them. Positions known to the ho
 from __future__ import annotations
 
 import abc
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import ClassVar, TypeAlias, TypeVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from milepost.catalog import CLASSES, EncodingRow, Geometry, add_row, canonical, read_spec
 from milepost.encodings.positions import count_from
-from milepost.errors import OptionError, SpecError, UnknownName
+from milepost.errors import OptionError
+from milepost.options import SpecOptions
 from milepost.plugins.registry import Registry
-from milepost.spec import Spec, Value, is_name, parse_spec
+from milepost.spec import Spec
 
 Positions: TypeAlias = "range | Int64[Tensor, '*batch seq']"
 PLACES = ("vectors", "rotate", "bias")
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What an encoding has to know of the model that it is put into.
-
-    Args:
-        dim: width of the token embeddings.
-        heads: attention heads (query heads where keys have fewer).
-        head_dim: width of one head.
-        max_len: positions that a table gets; encodings without a table ignore it.
-        causal: whether a query sees only keys at or before it.
-        embedding_rms: root mean square of the values that the encoding stands beside: the initial
-            std of the token embeddings, or the rms of the table it replaces. Encodings that add
-            vectors take their initial scale from it unless their spec says otherwise.
-        grid: rows and columns of patches, for images; ``None`` for text. Patches follow one another row
-            by row.
-        prefix: positions before the first patch: class and register tokens.
-        rotary: the model's own rotary settings as specs of ``rotary`` with all options; several where kinds of
-            layers differ, none where the model is not rotary.
-    """
-
-    dim: int
-    heads: int
-    head_dim: int
-    max_len: int
-    causal: bool = True
-    embedding_rms: float = 0.02
-    grid: tuple[int, int] | None = None
-    prefix: int = 0
-    rotary: tuple[Spec, ...] = ()
-
-    def __post_init__(self) -> None:
-        for name in ("dim", "heads", "head_dim", "max_len"):
-            if getattr(self, name) < 1:
-                raise OptionError(
-                    f"{name} must be at least 1",
-                    got=f"{name}={getattr(self, name)}",
-                    fix=f"give a positive {name}",
-                )
-        if not (math.isfinite(self.embedding_rms) and self.embedding_rms >= 0):
-            raise OptionError(
-                "embedding_rms must be a finite number, 0 or more",
-                got=str(self.embedding_rms),
-                fix="leave it at its default",
-            )
-        if self.prefix < 0 or (self.grid is not None and (len(self.grid) != 2 or min(self.grid) < 1)):
-            raise OptionError(
-                "a grid is two positive numbers, and its prefix 0 or more",
-                got=f"grid={self.grid}, prefix={self.prefix}",
-                fix="grid=(14, 14), prefix=1 for patches of 16 in images of 224",
-            )
 
 
 class Encoding(nn.Module, abc.ABC):
@@ -101,16 +49,15 @@ class Encoding(nn.Module, abc.ABC):
     """
 
     name: ClassVar[str] = ""
-    defaults: ClassVar[Mapping[str, Value]] = {}
-    numbers: ClassVar[frozenset[str]] = frozenset()  # options that are auto or a number, and no other word
-    # options that are themselves specs of something other than an encoding: name -> its own defaults
-    nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {}
+    row: ClassVar[EncodingRow] = EncodingRow("")  # of the catalogue; registering sets it
     relative: bool = False  # whether scores depend on the distance of query and key alone
     sees_length: bool = (
         False  # whether answers depend on the number of tokens, so that pads must take no position
     )
-    needs_whole: ClassVar[bool] = False  # whether positions depend on the length of the input: no cache
-    needs_grid: ClassVar[bool] = False  # whether positions are places in an image: text is refused
+    # set from the row: whether positions depend on the length of the input, so that there is no cache, and
+    # whether they are places in an image, so that text is refused
+    needs_whole: ClassVar[bool] = False
+    needs_grid: ClassVar[bool] = False
     places: frozenset[str]
 
     def __init_subclass__(cls) -> None:
@@ -119,11 +66,11 @@ class Encoding(nn.Module, abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Encoding:
-        """Build the encoding for a model; ``options`` are complete, defaults filled in."""
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Encoding:
+        """Build the encoding for a model; ``options`` are complete, and fit the model by the row."""
 
     @classmethod
-    def settle(cls, options: Mapping[str, Value], geometry: Geometry) -> Mapping[str, Value]:
+    def settle(cls, options: SpecOptions, geometry: Geometry) -> SpecOptions:
         """Complete options with the values that ``auto`` leaves to the model, where a spec must name them."""
         return options
 
@@ -241,17 +188,39 @@ class Encoding(nn.Module, abc.ABC):
         return embeddings if added is None else embeddings + added.to(embeddings.dtype)
 
 
-_REGISTRY: Registry[Encoding] = Registry("encoding", "milepost.encodings")
+_REGISTRY: Registry[Encoding] = CLASSES
 _E = TypeVar("_E", bound=type[Encoding])
 
 
-def register(name: str) -> Callable[[_E], _E]:
-    """Class decorator that puts an encoding into the registry under ``name``.
+def register(row: EncodingRow | str) -> Callable[[_E], _E]:
+    """Class decorator that puts an encoding into the registry, and its row into the catalogue.
+
+    Args:
+        row: what the encoding can be given and needs; its name alone, where it has no options.
 
     Raises:
-        OptionError: MP105, when the name is taken.
+        OptionError: MP105, when the name is taken, or the row names other hooks than the class has.
     """
-    return _REGISTRY.register(name)
+    put = _REGISTRY.register(row if isinstance(row, str) else row.name)
+
+    def add(cls: _E) -> _E:
+        places = tuple(hook for hook in PLACES if hook in cls.places)
+        known = row
+        if isinstance(known, str):
+            needs = frozenset(one for one in ("whole", "grid") if getattr(cls, f"needs_{one}"))
+            known = EncodingRow(known, places=places, needs=needs)
+        if set(known.places) != cls.places:
+            raise OptionError(
+                f"the row of {known.name} names other places than the class",
+                got=f"places={known.places}",
+                fix=f"places={places}",
+            )
+        put(cls).row = known
+        cls.needs_whole, cls.needs_grid = "whole" in known.needs, "grid" in known.needs
+        add_row(known)
+        return cls
+
+    return add
 
 
 def registered() -> dict[str, type[Encoding]]:
@@ -263,123 +232,27 @@ def registered() -> dict[str, type[Encoding]]:
     return dict(sorted(_REGISTRY.everything().items()))
 
 
-def resolve(spec: Spec | str) -> tuple[type[Encoding], dict[str, Value]]:
+def resolve(spec: Spec | str) -> tuple[type[Encoding], SpecOptions]:
     """Look an encoding up and complete its options with their defaults.
 
     Raises:
         UnknownName: MP104, no encoding of this name; the nearest is offered.
         PluginError: MP109, an installed package offers the name and cannot be imported.
         SpecError: MP103, an option that this encoding does not have, or of the wrong kind.
+        OptionError: MP105, a value that an option does not take.
     """
-    spec = parse_spec(spec) if isinstance(spec, str) else spec
-    cls = _REGISTRY.find(spec.name)
-    options = _completed(spec, cls.defaults, cls.nested)
-    for key in cls.numbers:
-        if isinstance(options[key], str) and options[key] != "auto":
-            raise SpecError(
-                f"{spec.name}'s option {key} must be auto or a number", got=str(spec), fix=f"{key}=auto"
-            )
-    return cls, options
+    row, options = read_spec(spec)
+    return _REGISTRY.find(row.name), options
 
 
 def classes_in(spec: Spec | str) -> list[type[Encoding]]:
-    """The classes that build an encoding: its own, and those of encodings among its options.
+    """The classes that build an encoding: its own, and that of an encoding that it wraps.
 
     >>> [cls.name for cls in classes_in("randomized(inner=alibi)")]
     ['randomized', 'alibi']
     """
     cls, options = resolve(spec)
-    inner = [value for key, value in options.items() if isinstance(value, Spec) and key not in cls.nested]
-    return [cls, *(one for value in inner for one in classes_in(value))]
-
-
-def _completed(
-    spec: Spec,
-    defaults: Mapping[str, Value],
-    nested: Mapping[str, Mapping[str, Mapping[str, Value]]],
-) -> dict[str, Value]:
-    """Options of ``spec`` over ``defaults``, each checked, nested ones completed by their own."""
-    options = dict(defaults)
-    for key, value in spec.options.items():
-        if key not in defaults:
-            has = ", ".join(sorted(defaults)) or "no options"
-            raise SpecError(f"{spec.name} has no option {key}", got=str(spec), fix=f"{spec.name} has {has}")
-        options[key] = _checked(spec, key, value, defaults[key])
-    for key, known in nested.items():
-        inner = options[key]
-        assert isinstance(inner, Spec)
-        if inner.name not in known:
-            raise UnknownName.among(key, inner.name, known)
-        options[key] = Spec(inner.name, _completed(inner, known[inner.name], {}))
-    return options
-
-
-def _checked(spec: Spec, key: str, value: Value, default: Value) -> Value:
-    if isinstance(value, Spec) and not value.options and isinstance(default, str):
-        return value.name  # a bare word is a string where the option is one
-    if isinstance(default, float) and isinstance(value, int):
-        return float(value)
-    # "auto" is the string default of options that are otherwise a number: the encoding checks those
-    fits = isinstance(value, type(default)) or (default == "auto" and isinstance(value, int | float))
-    if not fits:
-        kind = {int: "a whole number", float: "a number", str: "a word"}.get(type(default), "a spec")
-        raise SpecError(
-            f"{spec.name}'s option {key} must be {kind}", got=str(spec), fix=f"its default is {default}"
-        )
-    return value
-
-
-def read_scale(key: str, value: Value, auto: float) -> float:
-    """Read an option that is a scale: a number of 0 or more, or ``auto`` for ``auto``.
-
-    Raises:
-        OptionError: MP105, when it is neither.
-    """
-    if value == "auto":
-        return auto
-    if isinstance(value, int | float) and math.isfinite(value) and value >= 0:
-        return float(value)
-    raise OptionError(f"{key} must be auto or a number, 0 or more", got=f"{key}={value}", fix=f"{key}=auto")
-
-
-def read_choice(key: str, value: object, choices: tuple[str, ...]) -> str:
-    """Read an option that is one of a few words.
-
-    Raises:
-        OptionError: MP105, when it is none of them.
-    """
-    if isinstance(value, str) and value in choices:
-        return value
-    raise OptionError(
-        f"{key} must be one of its words", got=f"{key}={value}", fix=f"one of {', '.join(choices)}"
-    )
-
-
-def canonical(spec: Spec | str) -> Spec:
-    """The one spelling of a spec: defaults dropped, options sorted, words bare. Hashes are of this form.
-
-    >>> str(canonical("rotary(theta=auto)")), str(canonical("rotary(theta=5e5)"))
-    ('rotary', 'rotary(theta=500000)')
-    """
-    cls, options = resolve(spec)
-    return Spec(cls.name, _kept(options, cls.defaults, cls.nested))
-
-
-def _kept(
-    options: Mapping[str, Value],
-    defaults: Mapping[str, Value],
-    nested: Mapping[str, Mapping[str, Mapping[str, Value]]],
-) -> dict[str, Value]:
-    kept: dict[str, Value] = {}
-    for key, value in options.items():
-        if isinstance(value, Spec):
-            if key in nested:
-                value = Spec(value.name, _kept(value.options, nested[key][value.name], {}))
-            else:
-                value = canonical(value)
-        if value != defaults[key]:
-            kept[key] = Spec(value) if isinstance(value, str) and is_name(value) else value
-    return kept
+    return [cls, *(classes_in(options.spec(cls.row.inner)) if cls.row.inner else [])]
 
 
 def settle(spec: Spec | str, geometry: Geometry) -> Spec:
@@ -392,11 +265,9 @@ def settle(spec: Spec | str, geometry: Geometry) -> Spec:
     'randomized(inner=rotary(theta=10000))'
     """
     cls, options = resolve(spec)
-    inner = {
-        key: settle(value, geometry) if isinstance(value, Spec) and key not in cls.nested else value
-        for key, value in options.items()
-    }
-    return canonical(Spec(cls.name, cls.settle(inner, geometry)))
+    if cls.row.inner:
+        options[cls.row.inner] = settle(options.spec(cls.row.inner), cls.row.inside(options, geometry))
+    return canonical(Spec(cls.name, cls.settle(options, geometry)))
 
 
 def build(spec: Spec | str, geometry: Geometry) -> Encoding:
@@ -409,4 +280,5 @@ def build(spec: Spec | str, geometry: Geometry) -> Encoding:
     16
     """
     cls, options = resolve(spec)
+    cls.row.require(options, geometry)
     return cls.from_spec(options, geometry)

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Encoding, Geometry, register
+from milepost.catalog import Geometry, find_row
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import build_distances
-from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 _EPSILON = 1e-6
 
 
 @final
-@register("fire")
+@register(find_row("fire"))
 class FireBias(Encoding):
     """Adds ``f(log(1 + c d) / log(1 + c max(L, i)))`` to the scores, for distance d and position i.
 
@@ -47,8 +46,6 @@ class FireBias(Encoding):
     torch.Size([2, 3, 3])
     """
 
-    defaults: ClassVar[Mapping[str, Value]] = {"width": 32, "threshold": 512.0}
-
     def __init__(
         self,
         heads: int,
@@ -59,13 +56,7 @@ class FireBias(Encoding):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if width < 1 or threshold < 1:
-            raise OptionError(
-                "width and threshold must be at least 1",
-                got=f"width={width}, threshold={threshold:g}",
-                fix="width=32, threshold=512",
-            )
-        self.threshold = threshold
+        self.threshold = self.row.read(width=width, threshold=threshold).number("threshold")
         self.c = nn.Parameter(torch.full((), 0.1, device=device, dtype=dtype))
         self.length = nn.Parameter(torch.ones((), device=device, dtype=dtype))  # in thresholds
         self.hidden = nn.Linear(1, width, device=device, dtype=dtype)
@@ -78,10 +69,9 @@ class FireBias(Encoding):
         return (math.ceil(abs(self.length.item()) * self.threshold),)
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's heads."""
-        width, threshold = int(str(options["width"])), float(str(options["threshold"]))
-        return cls(geometry.heads, width=width, threshold=threshold)
+        return cls(geometry.heads, width=options.whole("width"), threshold=options.number("threshold"))
 
     def bias(
         self,

@@ -11,23 +11,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from milepost.encodings.base import Geometry
-from milepost.errors import OptionError
+from milepost.catalog.builtin import STRETCHED
 
-
-def require_grid(name: str, geometry: Geometry) -> tuple[int, int]:
-    """The rows and columns of patches of an image model.
-
-    Raises:
-        OptionError: MP105, a model of text.
-    """
-    if geometry.grid is None:
-        raise OptionError(
-            f"{name} is for images: it needs the rows and columns of their patches",
-            got="a geometry without a grid, as text has it",
-            fix=f"{name.removesuffix('2d')}, or Geometry(..., grid=(14, 14), prefix=1) for images",
-        )
-    return geometry.grid
+__all__ = ["STRETCHED", "split_places", "stretch_rows"]
 
 
 def split_places(
@@ -41,10 +27,6 @@ def split_places(
     """
     patches = (positions - prefix).clamp(min=0)
     return patches.div(columns, rounding_mode="floor"), patches.remainder(columns)
-
-
-STRETCHED = ("linear", "bicubic")
-"""Ways to resample rows for an image of another grid."""
 
 
 def stretch_rows(

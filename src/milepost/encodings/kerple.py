@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Encoding, Geometry, read_choice, register
+from milepost.catalog import Geometry, find_row
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import build_distances
-from milepost.spec import Value
-
-VARIANTS = ("log", "power")
+from milepost.options import SpecOptions
 
 
 @final
-@register("kerple")
+@register(find_row("kerple"))
 class KerpleBias(Encoding):
     """Subtracts a learned kernel of the distance from the scores; one curve a head, for all layers.
 
@@ -47,7 +45,6 @@ class KerpleBias(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"variant": "log"}
 
     def __init__(
         self,
@@ -58,16 +55,16 @@ class KerpleBias(Encoding):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.variant = read_choice("variant", variant, VARIANTS)
+        self.variant = self.row.read(variant=variant).word("variant")
         self.raw_r1 = nn.Parameter(torch.empty(heads, device=device, dtype=dtype))
         self.raw_r2 = nn.Parameter(torch.empty(heads, device=device, dtype=dtype))
         self._memo = LastAnswer()
         self.reset_parameters()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's heads."""
-        return cls(geometry.heads, variant=str(options["variant"]))
+        return cls(geometry.heads, variant=options.word("variant"))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

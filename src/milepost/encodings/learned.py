@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from milepost.catalog import Geometry, find_row, require_grid
 from milepost.encodings.angles import build_sinusoid
-from milepost.encodings.base import Encoding, Geometry, read_choice, read_scale, register
-from milepost.encodings.grid import STRETCHED, require_grid
+from milepost.encodings.base import Encoding, register
+from milepost.encodings.grid import STRETCHED
 from milepost.encodings.low_rank import LowRankPositions
 from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError
-from milepost.spec import Value
-
-INITIALISATIONS = ("normal", "zeros", "sinusoidal")
+from milepost.options import SpecOptions
 
 
 @final
-@register("learned")
+@register(find_row("learned"))
 class LearnedPositions(PositionTable):
     """A trainable table ``weight`` of shape ``(max_len, dim)``, added to the token embeddings.
 
@@ -52,15 +50,6 @@ class LearnedPositions(PositionTable):
     torch.Size([2, 10, 768])
     """
 
-    defaults: ClassVar[Mapping[str, Value]] = {
-        "std": "auto",
-        "past": "error",
-        "init": "normal",
-        "rank": 0,
-        "rows": 0,
-        "count": "off",
-    }
-
     def __init__(
         self,
         max_len: int,
@@ -74,8 +63,9 @@ class LearnedPositions(PositionTable):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(max_len, dim, past, count=count, device=device)
-        self.init = read_choice("init", init, INITIALISATIONS)
-        self.std = 0.0 if init == "zeros" else read_scale("std", std, 0.02)
+        given = self.row.read(init=init, std=std)
+        self.init = given.word("init")
+        self.std = 0.0 if init == "zeros" else given.number("std", auto=0.02)
         self.weight = nn.Parameter(torch.empty(max_len, dim, device=device, dtype=dtype))
         self.reset_parameters()
 
@@ -105,24 +95,15 @@ class LearnedPositions(PositionTable):
         return made
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Encoding:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Encoding:
         """Build for a model: ``std=auto`` is the rms of the token embeddings beside it.
 
         With ``rank`` above 0 this is a ``LowRankPositions``. ``rows`` above 0 takes the place of the model's own
         number of positions: rows that training does not reach keep their initial values.
-
-        Raises:
-            OptionError: MP105, ``rows`` below 0, or rows resampled for other images in a model of text.
         """
-        rank, init, past = int(str(options["rank"])), str(options["init"]), str(options["past"])
-        std = read_scale("std", options["std"], geometry.embedding_rms)
-        count = read_choice("count", options["count"], ("off", "on")) == "on"
-        rows = int(str(options["rows"]))
-        if rows < 0:
-            raise OptionError(
-                "rows must be 0 or more", got=f"rows={rows}", fix="rows=0 is the model's own number"
-            )
-        size = (rows or geometry.max_len, geometry.dim)
+        rank, init, past = options.whole("rank"), options.word("init"), options.word("past")
+        std, count = options.number("std", auto=geometry.embedding_rms), options.word("count") == "on"
+        size = (cls.row.inside(options, geometry).max_len, geometry.dim)
         made: PositionTable
         if rank:
             made = LowRankPositions(*size, rank=rank, init=init, std=std, past=past, count=count)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Geometry, read_choice, read_scale, register
-from milepost.encodings.grid import require_grid
+from milepost.catalog import Geometry, find_row, require_grid
+from milepost.encodings.base import register
 from milepost.encodings.table import PositionTable
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 
 @final
-@register("learned2d")
+@register(find_row("learned2d"))
 class Learned2dPositions(PositionTable):
     """Adds ``rows[i] + columns[j]`` to the patch in row i, column j; tokens of the prefix have rows of their own.
 
@@ -45,8 +44,6 @@ class Learned2dPositions(PositionTable):
     (29, 197)
     """
 
-    needs_grid = True
-    defaults: ClassVar[Mapping[str, Value]] = {"std": "auto", "past": "error"}
     prefix: nn.Parameter | None
 
     def __init__(
@@ -61,10 +58,10 @@ class Learned2dPositions(PositionTable):
         dtype: torch.dtype | None = None,
     ) -> None:
         height, width = grid
-        read_choice("past", past, ("error", "bicubic"))
+        given = self.row.read(past=past, std=std)
         super().__init__(prefix + height * width, dim, past, count=False, device=device)
         self.lay_out(grid)
-        self.std = read_scale("std", std, 0.02)
+        self.std = given.number("std")
 
         def make(vectors: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(vectors, dim, device=device, dtype=dtype))
@@ -75,10 +72,10 @@ class Learned2dPositions(PositionTable):
         self.reset_parameters()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for an image model: ``std=auto`` is the rms of the embeddings beside it."""
-        std = read_scale("std", options["std"], geometry.embedding_rms)
-        grid, past = require_grid(cls.name, geometry), str(options["past"])
+        std = options.number("std", auto=geometry.embedding_rms)
+        grid, past = require_grid(cls.name, geometry), options.word("past")
         return cls(grid, geometry.dim, prefix=geometry.prefix, std=std, past=past)
 
     @torch.no_grad()

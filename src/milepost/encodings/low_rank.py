@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Geometry, read_choice, read_scale
+from milepost.catalog import Geometry, find_row
+from milepost.catalog.checks import check_rank
 from milepost.encodings.table import PositionTable
-from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 
 @final
@@ -60,22 +59,18 @@ class LowRankPositions(PositionTable):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(max_len, dim, past, count=count, device=device)
-        if not 1 <= rank <= min(max_len, dim):
-            raise OptionError(
-                "rank must lie between 1 and the smaller size of the table",
-                got=f"rank={rank}, a table of {max_len} x {dim}",
-                fix="rank=0 is the full table",
-            )
-        self.init = read_choice("init", init, ("normal", "zeros"))
-        self.std = 0.0 if init == "zeros" else read_scale("std", std, 0.02)
+        check_rank(rank, init, max_len, dim)
+        given = find_row("learned").read(init=init, std=std)
+        self.init = given.word("init")
+        self.std = 0.0 if init == "zeros" else given.number("std", auto=0.02)
         self.left = nn.Parameter(torch.empty(max_len, rank, device=device, dtype=dtype))
         self.right = nn.Parameter(torch.empty(rank, dim, device=device, dtype=dtype))
         self.reset_parameters()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model, from ``rank`` alone; ``learned(rank=r)`` reads the other options."""
-        return cls(geometry.max_len, geometry.dim, rank=int(str(options["rank"])), std=geometry.embedding_rms)
+        return cls(geometry.max_len, geometry.dim, rank=options.whole("rank"), std=geometry.embedding_rms)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self, final
 
-from milepost.encodings.base import Encoding, Geometry, register
-from milepost.spec import Value
+from milepost.catalog import Geometry, find_row
+from milepost.encodings.base import Encoding, register
+from milepost.options import SpecOptions
 
 
 @final
-@register("none")
+@register(find_row("none"))
 class NoPositions(Encoding):
     """Acts nowhere. A causal model still learns some order, a bidirectional one cannot.
 
@@ -24,6 +24,6 @@ class NoPositions(Encoding):
     relative = True
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Nothing to build."""
         return cls()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Encoding, Geometry, Positions, build, register
+from milepost.catalog import Geometry, find_row
+from milepost.encodings.base import Encoding, Positions, build, register
 from milepost.encodings.positions import require_contiguous, require_whole
-from milepost.errors import OptionError, PastTheEnd
-from milepost.spec import Spec, Value
+from milepost.errors import PastTheEnd
+from milepost.options import SpecOptions
 
 
 class Remapped(Encoding, abc.ABC):
@@ -75,7 +74,7 @@ class Remapped(Encoding, abc.ABC):
 
 
 @final
-@register("randomized")
+@register(find_row("randomized"))
 class RandomizedPositions(Remapped):
     """Positions 0, 1, 2, ... become that many different ones out of ``max_len``, in order.
 
@@ -103,26 +102,20 @@ class RandomizedPositions(Remapped):
     (True, torch.Size([5]))
     """
 
-    needs_whole = True
-    defaults: ClassVar[Mapping[str, Value]] = {"inner": Spec("learned"), "max_len": 2048}
-
     def __init__(self, inner: Encoding, *, max_len: int) -> None:
         super().__init__(inner)
         self.relative = False
         self.sees_length = True
-        if max_len < 1:
-            raise OptionError("max_len must be at least 1", got=f"max_len={max_len}", fix="max_len=2048")
-        self.max_len = max_len
+        self.max_len = self.row.read(max_len=max_len).whole("max_len")
         self.register_buffer("draw", torch.randint(2**31, ()))
         self.draw: Tensor
         self.register_load_state_dict_pre_hook(_number_draw)
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build the inner encoding for ``max_len`` positions."""
-        max_len = int(str(options["max_len"]))
-        inner = replace(geometry, max_len=max(max_len, 1), grid=None)
-        return cls(build(_spec(options["inner"]), inner), max_len=max_len)
+        inner = build(options.spec("inner"), cls.row.inside(options, geometry))
+        return cls(inner, max_len=options.whole("max_len"))
 
     def remap(
         self, positions: Positions, *, batch: int, device: torch.device | str | None = None
@@ -168,7 +161,7 @@ class RandomizedPositions(Remapped):
 
 
 @final
-@register("shape")
+@register(find_row("shape"))
 class ShiftedPositions(Remapped):
     """In training, each sequence's positions are shifted by a random number, 0 to ``max_shift``.
 
@@ -192,22 +185,15 @@ class ShiftedPositions(Remapped):
     [[1, 1], [1, 1]]
     """
 
-    defaults: ClassVar[Mapping[str, Value]] = {"inner": Spec("sinusoidal"), "max_shift": 100}
-
     def __init__(self, inner: Encoding, *, max_shift: int) -> None:
         super().__init__(inner)
-        if max_shift < 0:
-            raise OptionError(
-                "max_shift must be 0 or more", got=f"max_shift={max_shift}", fix="max_shift=100"
-            )
-        self.max_shift = max_shift
+        self.max_shift = self.row.read(max_shift=max_shift).whole("max_shift")
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build the inner encoding with room for the shift."""
-        max_shift = int(str(options["max_shift"]))
-        inner = replace(geometry, max_len=geometry.max_len + max(max_shift, 0), grid=None)
-        return cls(build(_spec(options["inner"]), inner), max_shift=max_shift)
+        inner = build(options.spec("inner"), cls.row.inside(options, geometry))
+        return cls(inner, max_shift=options.whole("max_shift"))
 
     def remap(
         self, positions: Positions, *, batch: int, device: torch.device | str | None = None
@@ -225,8 +211,3 @@ class ShiftedPositions(Remapped):
 def _number_draw(module: nn.Module, state: dict[str, Tensor], prefix: str, *rest: object) -> None:
     """Number the draw of a state that was saved before there was one."""
     state.setdefault(prefix + "draw", torch.zeros((), dtype=torch.int64))
-
-
-def _spec(value: Value) -> Spec:
-    assert isinstance(value, Spec)
-    return value

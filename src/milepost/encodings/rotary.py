@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from milepost.encodings.angles import build_angles, build_frequencies, check_theta, widest
-from milepost.encodings.base import Encoding, Geometry, read_choice, register
+from milepost.catalog import Geometry, find_row
+from milepost.catalog.rotary import Turning, check_scaling, check_width, settle_rotary
+from milepost.encodings.angles import build_angles, build_frequencies, widest
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer, same_memory
 from milepost.encodings.positions import require_whole
-from milepost.encodings.scaling import GROWING, SCALINGS, build_scaled, read_temperature
-from milepost.errors import OptionError, UnknownName
-from milepost.spec import Spec, Value
+from milepost.encodings.scaling import GROWING, build_scaled, read_temperature
+from milepost.options import SpecOptions, word
+from milepost.spec import Spec
 
-_PLAIN, _PLAIN_THETA = Spec("none"), 10000.0
+_PLAIN = Spec("none")
 
 
 @final
-@register("rotary")
+@register(find_row("rotary"))
 class RotaryPositions(Encoding):
     """Turns pairs of query and key dimensions, so that scores depend on relative distance alone.
 
@@ -51,9 +52,6 @@ class RotaryPositions(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"theta": "auto", "partial": "auto", "scaling": Spec("auto")}
-    numbers = frozenset(("theta", "partial"))
-    nested: ClassVar[Mapping[str, Mapping[str, Mapping[str, Value]]]] = {"scaling": SCALINGS}
 
     def __init__(
         self,
@@ -65,57 +63,42 @@ class RotaryPositions(Encoding):
         arithmetic: str = "exact",
     ) -> None:
         super().__init__()
-        width = int(head_dim * partial)
-        if not 0 < partial <= 1 or width < 2 or width % 2:
-            raise OptionError(
-                "rotary needs an even width: it turns pairs of dimensions",
-                got=f"head_dim={head_dim}, partial={partial:g}, so {width} dimensions",
-                fix="change the width, the number of heads, or partial",
-            )
+        given = find_row("rotary").read(theta=theta, partial=partial)
         self.head_dim = head_dim
-        self.width = width
-        self.theta = check_theta(theta)
+        self.width = check_width(head_dim, given.number("partial"))
+        self.theta = given.number("theta")
+        check_scaling(scaling, self.width)
         self.scaling = scaling
-        self.stock = read_choice("arithmetic", arithmetic, ("exact", "stock")) == "stock"
+        self.stock = word("exact", "stock").read("rotary", "arithmetic", arithmetic) == "stock"
         self.temperature = read_temperature(scaling)
         self.frequencies = tuple(self._scaled(None, "cpu").tolist())
         self.sees_length = scaling.name in GROWING
         self.relative = not self.sees_length
-        if not self.relative:
-            self._scaled(torch.ones(1, dtype=torch.int64, device="cpu"), "cpu")  # refuses what it cannot use
         self._memo = LastAnswer()
         self._copied = LastAnswer()
         self._long = LastAnswer()
 
     @classmethod
-    def settle(cls, options: Mapping[str, Value], geometry: Geometry) -> dict[str, Value]:
+    def settle(cls, options: SpecOptions, geometry: Geometry) -> SpecOptions:
         """Options as the model's own rotary settings have them; in other models, theta is 10,000."""
-        if not geometry.rotary:
-            return {**options, "theta": _PLAIN_THETA if options["theta"] == "auto" else options["theta"]}
-        return {key: _own(key, value, geometry) for key, value in options.items()}
+        return settle_rotary(options, geometry)
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's head width; in a model that is rotary itself, with its arithmetic."""
-        settled = cls.settle(options, geometry)
-        partial, scaling = settled["partial"], settled["scaling"]
-        assert isinstance(scaling, Spec)
-        if scaling.name == "auto":
-            scaling = _PLAIN
-        if scaling.options.get("original") == "auto":
-            scaling = Spec(scaling.name, {**scaling.options, "original": geometry.max_len})
+        turning = Turning.of(options, geometry)
         return cls(
             geometry.head_dim,
-            theta=float(str(settled["theta"])),
-            partial=1.0 if partial == "auto" else float(str(partial)),
-            scaling=scaling,
+            theta=turning.theta,
+            partial=turning.partial,
+            scaling=turning.scaling,
             arithmetic="stock" if geometry.rotary else "exact",
         )
 
     @property
     def thresholds(self) -> tuple[int, ...]:
         """The original length of scalings that change past it."""
-        return () if self.relative else (int(float(str(self.scaling.options["original"]))),)
+        return () if self.relative else (int(SpecOptions(self.scaling.options).number("original")),)
 
     def rotate(
         self,
@@ -203,24 +186,6 @@ class RotaryPositions(Encoding):
         """What the encoding was built with, for printing the module."""
         scaled = "" if self.scaling.name == "none" else f", scaling={self.scaling.name}"
         return f"{self.head_dim}, theta={self.theta:g}, width={self.width}{scaled}"
-
-
-def _own(key: str, value: Value, geometry: Geometry) -> Value:
-    """An option's value, or for ``auto`` that of the model's own settings."""
-    if value not in ("auto", Spec("auto")):
-        return value
-    found = [settings.options[key] for settings in geometry.rotary]
-    if any(one != found[0] for one in found):
-        raise OptionError(
-            f"layers of this model turn by settings of their own, so {key}=auto names no single one",
-            got=" and ".join(f"{key}={one}" for one in found),
-            fix=f"choose one: rotary({key}={found[0]})",
-        )
-    if isinstance(found[0], Spec) and found[0].name not in SCALINGS:
-        raise UnknownName.among(
-            "rotary scaling", found[0].name, [name for name in SCALINGS if name != "auto"]
-        )
-    return found[0]
 
 
 def build_waves(

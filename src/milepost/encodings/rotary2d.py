@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from milepost.encodings.angles import build_angles, build_frequencies, check_theta
-from milepost.encodings.base import Encoding, Geometry, register
-from milepost.encodings.grid import require_grid, split_places
+from milepost.catalog import Geometry, find_row, require_grid
+from milepost.catalog.checks import check_quarters
+from milepost.encodings.angles import build_angles, build_frequencies
+from milepost.encodings.base import Encoding, register
+from milepost.encodings.grid import split_places
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import require_whole
 from milepost.encodings.rotary import build_waves, turn
-from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 
 @final
-@register("rotary2d")
+@register(find_row("rotary2d"))
 class Rotary2dPositions(Encoding):
     """Turns queries and keys so that scores of two patches depend on their distance in rows and columns.
 
@@ -47,28 +47,20 @@ class Rotary2dPositions(Encoding):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    needs_grid = True
-    defaults: ClassVar[Mapping[str, Value]] = {"theta": 100.0}
-
     def __init__(self, columns: int, head_dim: int, *, prefix: int = 0, theta: float = 100.0) -> None:
         super().__init__()
-        if head_dim < 4 or head_dim % 4:
-            raise OptionError(
-                "rotary2d needs a head width that 4 divides: pairs for rows, pairs for columns",
-                got=f"head_dim={head_dim}",
-                fix="change the width or the number of heads",
-            )
+        check_quarters(head_dim)
         self.columns = columns
         self.head_dim = head_dim
         self.prefix = prefix
-        self.theta = check_theta(theta)
+        self.theta = self.row.read(theta=theta).number("theta")
         self._memo = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for an image model's head width."""
         _, columns = require_grid(cls.name, geometry)
-        theta = float(str(options["theta"]))
+        theta = options.number("theta")
         return cls(columns, geometry.head_dim, prefix=geometry.prefix, theta=theta)
 
     def at_grid(self, grid: tuple[int, int]) -> Rotary2dPositions:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from milepost.catalog import Geometry, find_row
 from milepost.encodings.angles import build_angles, build_frequencies
-from milepost.encodings.base import Encoding, Geometry, register
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import build_distances
-from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 
 @final
-@register("sandwich")
+@register(find_row("sandwich"))
 class SandwichBias(Encoding):
     """Adds ``sum_i cos(distance * w_i)``, divided by ``8 h / heads`` for head h = 1, 2, ..., to the scores.
 
@@ -40,20 +39,17 @@ class SandwichBias(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"width": 128}
 
     def __init__(self, heads: int, *, width: int = 128) -> None:
         super().__init__()
-        if width < 2 or width % 2:
-            raise OptionError("width must be even, at least 2", got=f"width={width}", fix="width=128")
         self.heads = heads
-        self.width = width
+        self.width = self.row.read(width=width).whole("width")
         self._memo = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's heads."""
-        return cls(geometry.heads, width=int(str(options["width"])))
+        return cls(geometry.heads, width=options.whole("width"))
 
     def bias(
         self,

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from milepost.errors import OptionError
-from milepost.spec import Spec, Value
+from milepost.catalog.rotary import read_divisors
+from milepost.options import SpecOptions
+from milepost.spec import Spec
 
-SCALINGS: Mapping[str, Mapping[str, Value]] = {
-    "auto": {},
-    "none": {},
-    "linear": {"factor": 2.0},
-    "ntk": {"factor": 2.0},
-    "dynamic": {"factor": 2.0, "original": "auto"},
-    "yarn": {
-        "factor": 2.0,
-        "original": "auto",
-        "beta_fast": 32.0,
-        "beta_slow": 1.0,
-        "attention": "auto",
-        "truncate": "on",
-    },
-    "llama3": {"factor": 8.0, "low": 1.0, "high": 4.0, "original": "auto"},
-    "longrope": {"short": "auto", "long": "auto", "original": "auto", "factor": "auto", "attention": "auto"},
-}
 GROWING = ("dynamic", "longrope")
 """Scalings whose frequencies change when an input is longer than the original length."""
 
@@ -57,15 +40,12 @@ def build_scaled(
       than the original length.
 
     Args:
-        scaling: with complete options, ``original`` a number.
+        scaling: as ``check_scaling`` accepts it: with complete options, ``original`` a number.
         width: dimensions that turn.
         theta: base before scaling.
         longest: tokens in the input, for ``dynamic`` and ``longrope``, which without it are as for short ones.
         dtype: of the arithmetic.
         device: where to build.
-
-    Raises:
-        OptionError: MP105, a factor below 1, turns in the wrong order, or lists of the wrong length.
 
     Source: Chen et al. 2023 (position interpolation); NTK-aware scaling (bloc97 2023) and its dynamic form
     (emozilla 2023); Peng et al. 2023 (YaRN), section 3, whose bounds are rounded to whole pairs, as in the
@@ -75,43 +55,31 @@ def build_scaled(
     >>> build_scaled(Spec("linear", {"factor": 4.0}), 4, 100.0).tolist()
     [0.25, 0.025]
     """
-    name, options = scaling.name, scaling.options
+    name, options = scaling.name, SpecOptions(scaling.options)
     shares = torch.arange(0, width, 2, dtype=dtype, device=device) / width
     if name == "none":
         return 1.0 / (theta**shares)
     if name == "longrope":
-        return 1.0 / (
-            _divisors(scaling, longest is not None, len(shares)).to(shares, non_blocking=True) * theta**shares
-        )
-    factor = _number(scaling, "factor")
-    if not (math.isfinite(factor) and factor >= 1):
-        raise OptionError("factor must be 1 or more", got=f"factor={factor:g}", fix="factor=2")
+        divisors = read_divisors(options.word("short" if longest is None else "long"))
+        given = torch.tensor(divisors, dtype=torch.float64, device="cpu")
+        return 1.0 / (given.to(shares, non_blocking=True) * theta**shares)
+    factor = options.number("factor")
     if name in ("ntk", "dynamic"):
-        if width < 4:
-            raise OptionError(
-                f"{name} needs two pairs or more", got=f"{width} dimensions", fix="scaling=linear"
-            )
         growth: Tensor | float = factor
         if name == "dynamic":
-            original = _number(scaling, "original")
+            original = options.number("original")
             length = original if longest is None else longest.to(dtype).clamp(min=original)
             growth = (factor * length / original) - (factor - 1)
         base = theta * growth ** (width / (width - 2))
         return 1.0 / (base**shares)
     if name == "yarn":
         powers = theta**shares
-        kept = 1 - _ramp(scaling, width, theta, dtype).to(shares.device, non_blocking=True)
+        kept = 1 - _ramp(options, width, theta, dtype).to(shares.device, non_blocking=True)
         return 1.0 / (factor * powers) * (1 - kept) + 1.0 / powers * kept
     plain = 1.0 / (theta**shares)
     if name == "linear":
         return plain / factor
-    original, low, high = (_number(scaling, option) for option in ("original", "low", "high"))
-    if not (high > low > 0 and original >= 1):
-        raise OptionError(
-            "llama3 needs high above low, both positive, and an original length",
-            got=", ".join(f"{key}={value}" for key, value in options.items()),
-            fix="low=1, high=4",
-        )
+    original, low, high = (options.number(option) for option in ("original", "low", "high"))
     wavelengths = 2 * math.pi / plain
     divided = torch.where(wavelengths > original / low, plain / factor, plain)
     smooth = (original / wavelengths - low) / (high - low)
@@ -125,18 +93,17 @@ def read_temperature(scaling: Spec) -> float:
     >>> read_temperature(Spec("linear", {"factor": 4.0}))
     1.0
     """
+    options = SpecOptions(scaling.options)
     if scaling.name not in ("yarn", "longrope"):
         return 1.0
-    if scaling.options["attention"] != "auto":
-        return _number(scaling, "attention")
-    if scaling.options["factor"] == "auto":
-        return 1.0
-    factor = _number(scaling, "factor")
+    if options["attention"] != "auto":
+        return options.number("attention")
+    factor = options.number("factor", auto=1.0)
     if factor <= 1:
         return 1.0
     if scaling.name == "yarn":
         return 0.1 * math.log(factor) + 1.0
-    return math.sqrt(1 + math.log(factor) / math.log(_number(scaling, "original")))
+    return math.sqrt(1 + math.log(factor) / math.log(options.number("original")))
 
 
 def write_numbers(numbers: list[float]) -> str:
@@ -148,44 +115,13 @@ def write_numbers(numbers: list[float]) -> str:
     return " ".join(repr(float(number)) for number in numbers)
 
 
-def _number(scaling: Spec, option: str) -> float:
-    value = scaling.options[option]
-    if isinstance(value, int | float):
-        return float(value)
-    raise OptionError(
-        f"{scaling.name}'s option {option} must be a number", got=f"{option}={value}", fix=f"{option}=4"
-    )
-
-
-def _divisors(scaling: Spec, is_long: bool, pairs: int) -> Tensor:
-    name = "long" if is_long else "short"
-    try:
-        found = [float(number) for number in str(scaling.options[name]).split()]
-    except ValueError:
-        found = []
-    if len(found) != pairs or not all(math.isfinite(number) and number > 0 for number in found):
-        raise OptionError(
-            "longrope needs a positive number for each pair, of short and of long inputs",
-            got=f"{name}={scaling.options[name]!s:.40}, {pairs} pairs",
-            fix="short='1.0 1.1 ...', long='1.0 2.4 ...', or scaling=auto for those of the model",
-        )
-    return torch.tensor(found, dtype=torch.float64, device="cpu")
-
-
-def _ramp(scaling: Spec, width: int, theta: float, dtype: torch.dtype) -> Tensor:
+def _ramp(options: SpecOptions, width: int, theta: float, dtype: torch.dtype) -> Tensor:
     """0 for pairs that keep their frequency, 1 for those that are interpolated."""
-    length, fast, slow = (_number(scaling, name) for name in ("original", "beta_fast", "beta_slow"))
-    if not (fast > slow > 0 and length >= 1) or scaling.options["truncate"] not in ("on", "off"):
-        raise OptionError(
-            "yarn needs beta_fast above beta_slow, both positive, an original length, and truncate=on or off",
-            got=f"beta_fast={fast:g}, beta_slow={slow:g}, original={length:g}, "
-            f"truncate={scaling.options['truncate']}",
-            fix="beta_fast=32, beta_slow=1",
-        )
+    length, fast, slow = (options.number(name) for name in ("original", "beta_fast", "beta_slow"))
     low, high = (
         width * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(theta)) for turns in (fast, slow)
     )
-    if scaling.options["truncate"] == "on":
+    if options["truncate"] == "on":
         low, high = math.floor(low), math.ceil(high)
     first, last = max(low, 0), min(high, width - 1)
     # on the CPU by name: a model being built on the meta device has no numbers there

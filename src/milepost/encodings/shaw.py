@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Encoding, Geometry, register
+from milepost.catalog import Geometry, find_row
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import build_distances
-from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 
 @final
-@register("shaw")
+@register(find_row("shaw"))
 class ShawKeys(Encoding):
     """Adds ``scaling * query . weight[distance]`` to the scores; distances are clipped.
 
@@ -42,7 +41,6 @@ class ShawKeys(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"max_distance": 16}
 
     def __init__(
         self,
@@ -53,18 +51,14 @@ class ShawKeys(Encoding):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if max_distance < 1:
-            raise OptionError(
-                "max_distance must be at least 1", got=f"max_distance={max_distance}", fix="max_distance=16"
-            )
-        self.max_distance = max_distance
+        self.max_distance = self.row.read(max_distance=max_distance).whole("max_distance")
         self.weight = nn.Parameter(torch.zeros(2 * max_distance + 1, head_dim, device=device, dtype=dtype))
         self._memo = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's head width."""
-        return cls(geometry.head_dim, max_distance=int(str(options["max_distance"])))
+        return cls(geometry.head_dim, max_distance=options.whole("max_distance"))
 
     @property
     def scales(self) -> dict[str, float]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from milepost.encodings.angles import build_sinusoid, check_theta
-from milepost.encodings.base import Encoding, Geometry, Positions, read_scale, register
+from milepost.catalog import Geometry, find_row
+from milepost.encodings.angles import build_sinusoid
+from milepost.encodings.base import Encoding, Positions, register
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import require_contiguous, require_whole
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 _RAW = math.sqrt(0.5)
 
 
 @final
-@register("sinusoidal")
+@register(find_row("sinusoidal"))
 class SinusoidalPositions(Encoding):
     """Sines and cosines in turn along the width, one frequency a pair; no parameters, no limit.
 
@@ -36,21 +36,19 @@ class SinusoidalPositions(Encoding):
     [[0.0, 1.0, 0.0, 1.0]]
     """
 
-    defaults: ClassVar[Mapping[str, Value]] = {"theta": 10000.0, "rms": "auto"}
-
     def __init__(self, dim: int, *, theta: float = 10000.0, rms: float = _RAW) -> None:
         super().__init__()
         self.dim = dim
-        self.theta = check_theta(theta)
-        self.rms = rms
+        given = self.row.read(theta=theta, rms=rms)
+        self.theta = given.number("theta")
+        self.rms = given.number("rms")
         self._memo = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model: ``rms=auto`` is the rms of the token embeddings beside it."""
-        rms = options["rms"]
-        scale = _RAW if rms == "raw" else read_scale("rms", rms, geometry.embedding_rms)
-        return cls(geometry.dim, theta=float(str(options["theta"])), rms=scale)
+        rms = options.number("rms", auto=geometry.embedding_rms, raw=_RAW)
+        return cls(geometry.dim, theta=options.number("theta"), rms=rms)
 
     @property
     def scales(self) -> dict[str, float]:

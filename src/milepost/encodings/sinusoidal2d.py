@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from milepost.encodings.angles import build_angles, build_frequencies, check_theta
-from milepost.encodings.base import Encoding, Geometry, Positions, read_scale, register
-from milepost.encodings.grid import require_grid, split_places
+from milepost.catalog import Geometry, find_row, require_grid
+from milepost.encodings.angles import build_angles, build_frequencies
+from milepost.encodings.base import Encoding, Positions, register
+from milepost.encodings.grid import split_places
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import require_contiguous, require_whole
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 _RAW = math.sqrt(0.5)
 
 
 @final
-@register("sinusoidal2d")
+@register(find_row("sinusoidal2d"))
 class Sinusoidal2dPositions(Encoding):
     """Sines and cosines of a patch's column in the first half of the width, of its row in the second.
 
@@ -45,9 +45,6 @@ class Sinusoidal2dPositions(Encoding):
             [0.8400, 0.0100, 0.5400, 1.0000, 0.0000, 0.0000, 1.0000, 1.0000]])
     """
 
-    needs_grid = True
-    defaults: ClassVar[Mapping[str, Value]] = {"theta": 10000.0, "rms": "auto"}
-
     def __init__(
         self, columns: int, dim: int, *, prefix: int = 0, theta: float = 10000.0, rms: float = _RAW
     ) -> None:
@@ -55,18 +52,17 @@ class Sinusoidal2dPositions(Encoding):
         self.columns = columns
         self.dim = dim
         self.prefix = prefix
-        self.theta = check_theta(theta)
-        self.rms = rms
+        given = self.row.read(theta=theta, rms=rms)
+        self.theta = given.number("theta")
+        self.rms = given.number("rms")
         self._memo = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for an image model: ``rms=auto`` is the rms of the embeddings beside it."""
         _, columns = require_grid(cls.name, geometry)
-        rms = options["rms"]
-        scale = _RAW if rms == "raw" else read_scale("rms", rms, geometry.embedding_rms)
-        theta = float(str(options["theta"]))
-        return cls(columns, geometry.dim, prefix=geometry.prefix, theta=theta, rms=scale)
+        rms = options.number("rms", auto=geometry.embedding_rms, raw=_RAW)
+        return cls(columns, geometry.dim, prefix=geometry.prefix, theta=options.number("theta"), rms=rms)
 
     @property
     def scales(self) -> dict[str, float]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.encodings.base import Encoding, Geometry, register
+from milepost.catalog import Geometry, find_row
+from milepost.catalog.checks import check_buckets
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer
 from milepost.encodings.positions import build_distances
-from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 
 @final
-@register("t5")
+@register(find_row("t5"))
 class T5Bias(Encoding):
     """Adds ``weight[bucket of the distance, head]`` to the scores; one table for all layers.
 
@@ -48,7 +48,6 @@ class T5Bias(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"buckets": 32, "max_distance": 128}
 
     def __init__(
         self,
@@ -61,19 +60,7 @@ class T5Bias(Encoding):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        directed = buckets if causal else buckets // 2
-        if directed < 2 or buckets % 2:
-            raise OptionError(
-                "t5 needs an even number of buckets, 4 or more where bidirectional",
-                got=f"buckets={buckets}",
-                fix="buckets=32",
-            )
-        if max_distance <= directed // 2:
-            raise OptionError(
-                "max_distance must lie past the distances that have a bucket of their own",
-                got=f"max_distance={max_distance}, buckets={buckets}",
-                fix=f"max_distance={4 * buckets}",
-            )
+        check_buckets(buckets, max_distance, causal)
         self.heads = heads
         self.buckets = buckets
         self.max_distance = max_distance
@@ -82,12 +69,12 @@ class T5Bias(Encoding):
         self._memo = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's heads and direction."""
         return cls(
             geometry.heads,
-            buckets=int(str(options["buckets"])),
-            max_distance=int(str(options["max_distance"])),
+            buckets=options.whole("buckets"),
+            max_distance=options.whole("max_distance"),
             causal=geometry.causal,
         )
 

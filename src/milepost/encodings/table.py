@@ -11,14 +11,14 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.func import debug_unwrap
 
-from milepost.encodings.base import Encoding, Positions, read_choice
+from milepost.catalog import find_row
+from milepost.catalog.checks import check_patches
+from milepost.encodings.base import Encoding, Positions
 from milepost.encodings.deferred import Deferred
 from milepost.encodings.grid import STRETCHED, stretch_rows
 from milepost.encodings.positions import count_from, require_contiguous, require_whole
 from milepost.encodings.tracing import has_values, is_at_host, is_exported, is_traced
 from milepost.errors import OptionError, PastTheEnd
-
-OVERFLOW = ("error", "clamp", "tile", "group", *STRETCHED)
 
 
 class PositionTable(Encoding, abc.ABC):
@@ -54,7 +54,7 @@ class PositionTable(Encoding, abc.ABC):
                 )
         self.max_len = max_len
         self.dim = dim
-        self.past = read_choice("past", past, OVERFLOW)
+        self.past = find_row("learned").read(past=past).word("past")
         self.grid: tuple[int, int] | None = None
         # int64 and in the state dict: nothing rounds it, nothing refills it; None leaves no key behind
         counts = torch.zeros(max_len, dtype=torch.int64, device=device) if count else None
@@ -173,12 +173,7 @@ class PositionTable(Encoding, abc.ABC):
         Raises:
             OptionError: MP105, more patches than rows.
         """
-        if min(grid) < 1 or grid[0] * grid[1] > self.max_len:
-            raise OptionError(
-                "the grid does not fit the table",
-                got=f"{grid[0]} x {grid[1]} patches, {self.max_len} rows",
-                fix="one row a patch, behind those of the prefix",
-            )
+        check_patches(grid, self.max_len)
         self.grid = grid
         return self
 

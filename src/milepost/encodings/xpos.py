@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Self, final
+from typing import Self, final
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from milepost.encodings.base import Encoding, Geometry, register
+from milepost.catalog import Geometry, find_row, require_causal
+from milepost.encodings.base import Encoding, register
 from milepost.encodings.memo import LastAnswer, same_memory
 from milepost.encodings.rotary import RotaryPositions
-from milepost.errors import OptionError
-from milepost.spec import Value
+from milepost.options import SpecOptions
 
 _LARGEST_EXPONENT = 80.0  # e ** 80 is near 5e34: products of two stay finite in float32
 
 
 @final
-@register("xpos")
+@register(find_row("xpos"))
 class XPos(Encoding):
     """Turns queries and keys as ``rotary`` does, then scales them so that far pairs of one score fade.
 
@@ -48,7 +47,6 @@ class XPos(Encoding):
     """
 
     relative = True
-    defaults: ClassVar[Mapping[str, Value]] = {"theta": 10000.0, "scale_base": 512.0, "gamma": 0.4}
 
     def __init__(
         self,
@@ -60,28 +58,18 @@ class XPos(Encoding):
         causal: bool = True,
     ) -> None:
         super().__init__()
-        if scale_base < 1 or gamma <= 0:
-            raise OptionError(
-                "scale_base must be at least 1 and gamma above 0",
-                got=f"scale_base={scale_base:g}, gamma={gamma:g}",
-                fix="scale_base=512, gamma=0.4",
-            )
-        if not causal:
-            raise OptionError(
-                "xpos is for causal models: keys after the query would grow with distance",
-                got="a bidirectional model",
-                fix="rotary",
-            )
+        given = self.row.read(scale_base=scale_base, gamma=gamma)
+        require_causal(self.name, causal)
         self.turning = RotaryPositions(head_dim, theta=theta)
         self.head_dim = head_dim
-        self.scale_base = scale_base
-        self.gamma = gamma
+        self.scale_base = given.number("scale_base")
+        self.gamma = given.number("gamma")
         self._memo = LastAnswer()
 
     @classmethod
-    def from_spec(cls, options: Mapping[str, Value], geometry: Geometry) -> Self:
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
         """Build for a model's head width."""
-        theta, base, gamma = (float(str(options[name])) for name in ("theta", "scale_base", "gamma"))
+        theta, base, gamma = (options.number(name) for name in ("theta", "scale_base", "gamma"))
         return cls(geometry.head_dim, theta=theta, scale_base=base, gamma=gamma, causal=geometry.causal)
 
     def rotate(

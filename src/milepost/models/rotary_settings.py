@@ -8,7 +8,8 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from milepost.encodings.scaling import SCALINGS, write_numbers
+from milepost.catalog.rotary import SCALINGS
+from milepost.encodings.scaling import write_numbers
 from milepost.spec import Spec, Value
 from milepost.tables import Stack
 
@@ -49,7 +50,7 @@ def _scaling(rope: Mapping[str, Any], config: PretrainedConfig) -> Spec:
     longest = config.max_position_embeddings
     # dynamic knows no original length but the config's own
     original = longest if name == "dynamic" else rope.get("original_max_position_embeddings") or longest
-    options = dict(SCALINGS[name])
+    options = {key: option.default for key, option in SCALINGS[name].items()}
     for ours, theirs in _OPTIONS[name].items():
         if rope.get(theirs) is not None:
             options[ours] = float(rope[theirs])

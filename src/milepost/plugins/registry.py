@@ -58,8 +58,12 @@ class Registry(Generic[T]):
 
         return put
 
-    def find(self, name: str) -> type[T]:
+    def find(self, name: str, *, known: Iterable[str] = ()) -> type[T]:
         """The class of this name; of an installed package too, which is then imported.
+
+        Args:
+            name: as it was registered.
+            known: names that an error offers, in addition to those of the classes.
 
         Raises:
             UnknownName: MP104, the nearest name is offered.
@@ -72,7 +76,7 @@ class Registry(Generic[T]):
         if name not in self._known:
             offers = self._offers()
             if name not in offers:
-                raise self._unknown(name, offers)
+                raise self._unknown(name, {*known, *offers})
             self._load(name, offers[name])
         return self._known[name]
 

@@ -9,6 +9,7 @@ import torch
 
 from milepost.encodings import Encoding, Geometry, build, resolve
 from milepost.errors import CheckFailed
+from milepost.options import complete_options
 from milepost.spec import Spec, parse_spec
 from milepost.testing import hooks, modules, padding, positions
 from milepost.testing.case import Case
@@ -77,7 +78,7 @@ def check_encoding(
 
 def _case(encoding: str | Spec | type[Encoding], geometry: Geometry) -> Case:
     if isinstance(encoding, type):
-        options = dict(encoding.defaults)
+        options = complete_options(Spec(encoding.__name__), encoding.row.options)
         return Case(encoding.__name__, None, lambda wanted: encoding.from_spec(options, wanted), geometry)
     spec = parse_spec(encoding) if isinstance(encoding, str) else encoding
     resolve(spec)  # a misspelt spec is the caller's error, not a failed check

@@ -40,9 +40,9 @@ from transformers import (
 )
 
 import milepost
-from milepost.diagnostics.cost import FORMULAS, Sizes, formulas, read_shape
-from milepost.diagnostics.cost.formulas import KEPT, price
-from milepost.encodings import Geometry, build, memo, resolve
+from milepost.catalog import KEPT, CostFormula, Sizes, Work, find_row, row, rows
+from milepost.diagnostics.cost import price, read_shape
+from milepost.encodings import build, memo
 from milepost.errors import DataError, OptionError, SpecError, UnknownFamily, UnknownName, UnsafeFile
 from milepost.spec import parse_spec
 from milepost.tables import family_of
@@ -61,13 +61,21 @@ SPECS = [
     "rotary(scaling=llama3)", "xpos", "xpos(gamma=0.5)", "alibi", "t5",
     "t5(buckets=8,max_distance=20)", "shaw", "shaw(max_distance=3)", "kerple", "kerple(variant=power)", "fire",
     "fire(width=5)", "sandwich", "sandwich(width=6)", "none", "randomized(inner=learned,max_len=100)",
-    "shape(inner=learned,max_shift=7)", "shape",
+    "shape(inner=learned,max_shift=7)", "shape", "learned(past=bicubic)", "learned2d", "learned2d(past=bicubic)",
+    "sinusoidal2d", "sinusoidal2d(theta=50)", "rotary2d",
 ]  # fmt: skip
-SIZES = [Sizes(3, 24, 6, 2, 8, 20), Sizes(2, 15, 2, 2, 4, 33)]
+SIZES = [
+    Sizes(3, 24, 6, 2, 8, 20, grid=(3, 6), prefix=2),
+    Sizes(2, 15, 2, 2, 4, 33, grid=(4, 8), prefix=1),
+]
 
 
 def make(spec: str, s: Sizes) -> Any:
-    return build(spec, Geometry(dim=s.dim, heads=s.heads, head_dim=s.head_dim, max_len=s.max_len)).eval()
+    return build(spec, s.geometry).eval()
+
+
+def test_every_encoding_is_priced_in_these_tests() -> None:
+    assert {parse_spec(spec).name for spec in SPECS} == {name for name, one in rows().items() if one.text}
 
 
 EACH = frozenset(
@@ -127,6 +135,7 @@ FREE = frozenset(
         "squeeze",
         "clone",
         "scalar_tensor",
+        "masked_fill",
         "_local_scalar_dense",
         "zeros_like",
         "ones_like",
@@ -191,7 +200,7 @@ def test_what_is_too_large_to_keep_is_derived_in_each_layer(
     spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memo, "_LARGEST", 50)
-    monkeypatch.setattr(formulas, "KEPT", 50)
+    monkeypatch.setattr(row, "KEPT", 50)
     sizes = SIZES[0]
     again = price(parse_spec(spec), sizes).work(12).operations(sizes.layers)
     assert again == measure(spec, sizes, 12)
@@ -204,7 +213,7 @@ def test_the_size_that_is_kept_is_the_encodings_own() -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("sizes", [*SIZES, Sizes(12, 768, 12, 12, 64, 512)])
+@pytest.mark.parametrize("sizes", [*SIZES, Sizes(12, 768, 12, 12, 64, 197, grid=(14, 14), prefix=1)])
 def test_parameters_and_limits_are_those_that_the_encoding_has(spec: str, sizes: Sizes) -> None:
     with torch.device("meta"):
         encoding = make(spec, sizes)
@@ -222,8 +231,9 @@ def test_what_is_held_is_what_the_hooks_answer(spec: str) -> None:
     held = price(parse_spec(spec), sizes).work(n).held
     if "vectors" in encoding.places:
         answer = encoding.vectors(range(n))
-        view = answer._base is not None
-        assert held == (0 if view else answer.numel())
+        # what is read in place is held once, by the parameter, or else whole
+        whole = answer if answer._base is None else answer._base
+        assert held == (0 if whole.requires_grad and whole.is_leaf else whole.numel())
     elif "bias" in encoding.places:
         query = torch.ones(1, sizes.heads, n, sizes.head_dim)
         assert held == encoding.bias(query, at, at, scaling=1.0).numel()
@@ -232,18 +242,6 @@ def test_what_is_held_is_what_the_hooks_answer(spec: str) -> None:
         encoding.rotate(query, query, at, at)
         memos = [module._memo._kept for module in encoding.modules()]
         assert held == sum(part.numel() for kept in memos for part in kept[3])
-
-
-@pytest.mark.parametrize("name", FORMULAS)
-def test_defaults_are_the_encodings_own(name: str) -> None:
-    defaults = {key: str(value) for key, value in resolve(name)[1].items()}
-    assert {key: str(value) for key, value in FORMULAS[name].defaults.items()} == defaults
-
-
-@pytest.mark.parametrize(("name", "key"), [("randomized", "max_len"), ("shape", "max_shift")])
-def test_defaults_of_wrappers_are_the_encodings_own(name: str, key: str) -> None:
-    options = resolve(name)[1]
-    assert formulas._WRAPPERS[name] == (options, key)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -439,8 +437,8 @@ def test_a_folder_and_its_file_say_the_same(tmp_path: Any) -> None:
 
 
 def test_a_changed_formula_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    more = replace(FORMULAS["alibi"], work=lambda s, o, n: formulas.Work(once=1))
-    monkeypatch.setattr(formulas, "FORMULAS", {**FORMULAS, "alibi": more})
+    more = replace(find_row("alibi"), cost=CostFormula(lambda s, o: 0, lambda s, o, n: Work(once=1)))
+    monkeypatch.setitem(row._ROWS, "alibi", more)
     sizes = SIZES[0]
     assert price(parse_spec("alibi"), sizes).work(4).operations(sizes.layers) != measure("alibi", sizes, 4)
 
@@ -468,3 +466,35 @@ def test_a_pipe_is_no_name_on_the_hub(tmp_path: Any, monkeypatch: pytest.MonkeyP
     os.mkfifo("pipe")
     with pytest.raises(UnsafeFile, match="plain file"):
         milepost.cost("pipe")
+
+
+def test_an_image_model_is_priced_with_encodings_of_its_grid() -> None:
+    found = milepost.cost(ViTConfig().to_dict())
+    by_name = {one["encoding"]: one for one in found["encodings"]}
+    assert (found["sizes"]["grid"], found["sizes"]["prefix"], found["sizes"]["causal"]) == (
+        (14, 14),
+        1,
+        False,
+    )
+    assert by_name["learned2d"]["parameters"] == (14 + 14 + 1) * 768
+    assert by_name["learned2d"]["usable_length"] == 197
+    assert {"sinusoidal2d", "rotary2d"} <= by_name.keys()
+    assert not {"learned2d", "sinusoidal2d", "rotary2d"} & {
+        one["encoding"] for one in milepost.cost(GPT3)["encodings"]
+    }
+
+
+def test_an_encoding_without_formulas_is_not_priced_by_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(row._ROWS, "alibi", replace(find_row("alibi"), cost=None))
+    assert "alibi" not in {one["encoding"] for one in milepost.cost(GPT3)["encodings"]}
+    with pytest.raises(OptionError, match="cost of alibi is not known"):
+        milepost.cost(GPT3, encodings="alibi")
+
+
+def test_what_a_family_says_about_its_direction_decides_as_in_a_swap() -> None:
+    assert milepost.cost(GPT3, encodings="xpos")["sizes"]["causal"]
+    assert milepost.cost(BartConfig().to_dict(), encodings="xpos")["sizes"]["causal"]
+    with pytest.raises(OptionError, match="causal"):
+        milepost.cost(BertConfig().to_dict(), encodings="xpos")
+    with pytest.raises(OptionError, match="buckets"):
+        milepost.cost(BertConfig().to_dict(), encodings="t5(buckets=2)")

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from milepost.diagnostics.cost.formulas import Sizes, price
+from milepost.catalog import Sizes, rows
+from milepost.diagnostics.cost.formulas import price
 from milepost.diagnostics.cost.shape import Shape, read_shape
 from milepost.errors import OptionError
 from milepost.spec import Spec, parse_specs
 
 SCHEMA_VERSION = 1
-ALTERNATIVES = "learned,sinusoidal,rotary,alibi,t5,shaw,kerple,fire,sandwich,none"
 _FLOAT32_BYTES = 4
 _WEIGHT_BYTES = {"float32": 4, "bfloat16": 2}
 _TRAINING_BYTES = {
@@ -27,7 +27,7 @@ def cost(
     model: str | os.PathLike[str] | Mapping[str, Any],
     *,
     lengths: Sequence[int] | None = None,
-    encodings: str = ALTERNATIVES,
+    encodings: str | None = None,
     max_len: int | None = None,
     revision: str | None = None,
 ) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def cost(
     Args:
         model: a folder with ``config.json``, such a file, a Hub id, or the configuration as a mapping.
         lengths: of the sequence, in tokens; by default the positions that the model has.
-        encodings: specs, comma separated. One that this model cannot have, such as ``rotary`` with an
-            odd head width, is left out of the default list.
+        encodings: specs, comma separated; by default all that this model can have, for any direction of
+            attention. ``rotary`` needs an even head width, those for images a grid of patches.
         max_len: positions that tables get, instead of the model's own.
         revision: of a Hub id.
 
@@ -64,9 +64,8 @@ def cost(
             raise OptionError("lengths are positive numbers", got=str(number), fix="--lengths 512,2048")
     sizes = shape.sizes
     specs = {str(spec): spec for spec in ([shape.encoding] if shape.encoding else [])}
-    for spec in parse_specs(encodings):
-        if encodings != ALTERNATIVES or _fits(spec, sizes):
-            specs.setdefault(str(spec), spec)
+    for spec in _alternatives(sizes) if encodings is None else parse_specs(encodings):
+        specs.setdefault(str(spec), spec)
     present = str(shape.encoding) if shape.encoding else None
     return {
         "schema_version": SCHEMA_VERSION,
@@ -96,6 +95,12 @@ def _present(shape: Shape) -> dict[str, Any]:
     }
 
 
+def _alternatives(sizes: Sizes) -> list[Spec]:
+    """All encodings of the catalogue that fit, and not those for causal models: not every family says that it is one."""
+    specs = [Spec(name) for name, row in rows().items() if row.cost is not None and "causal" not in row.needs]
+    return [spec for spec in specs if _fits(spec, sizes)]
+
+
 def _fits(spec: Spec, sizes: Sizes) -> bool:
     try:
         price(spec, sizes)
@@ -116,7 +121,7 @@ def _priced(spec: Spec, sizes: Sizes, lengths: Sequence[int]) -> dict[str, Any]:
     total = {n: None if done is None else done.operations(sizes.layers) for n, done in work.items()}
     return {
         "encoding": str(spec),
-        "place": priced.formula.place,
+        "place": priced.row.place,
         "usable_length": limit,
         "parameters": parameters,
         "weight_bytes": {name: parameters * size for name, size in _WEIGHT_BYTES.items()},

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
-from milepost.diagnostics.cost.formulas import Sizes, price
+from milepost.catalog import Sizes, read_spec
+from milepost.diagnostics.cost.formulas import price
 from milepost.errors import DataError, OptionError, UnknownFamily
 from milepost.spec import Spec, Value, parse_spec
 from milepost.storage.files import expand
@@ -100,7 +102,8 @@ def read_shape(
     """
     config, source = (model, "a configuration") if isinstance(model, Mapping) else _read(model, revision)
     family, config, part = _find_family(config)
-    tables = tuple(_tables(family, config))
+    matches = tuple(_matches(family, config))
+    tables = tuple(_stored(match) for match in matches)
     claimed = tables[0].rows - tables[0].first_row if tables else _first(config, _LENGTHS)
     record = config.get("milepost")
     if isinstance(record, Mapping) and isinstance(record.get("max_len"), int):
@@ -108,9 +111,10 @@ def read_shape(
     length = max_len or claimed
     if length is None:
         raise OptionError("the configuration claims no length", got=source, fix="give one: --max-len N")
-    sizes = _sizes(family, config, tables, length)
+    sizes = _sizes(family, config, matches, length)
     if family.positions_by == "rotary":
-        sizes = replace(sizes, partial=float(str(_rotary_options(config).get("partial", 1.0))))
+        partial = read_spec(Spec("rotary", _rotary_options(config)))[1].number("partial", auto=1.0)
+        sizes = replace(sizes, partial=partial)
     positions_by = _positions_by(family, config, tables)
     encoding, parameters = _encoding(positions_by, family, config, sizes, tables)
     if isinstance(record, Mapping) and "encoding" in record:  # else it holds lengths alone
@@ -166,18 +170,22 @@ def _find_family(config: Mapping[str, Any]) -> tuple[Family, dict[str, Any], str
     return found, deepest, ".".join(name for name in (part.config, below) if name)
 
 
-def _tables(family: Family, config: Mapping[str, Any]) -> Iterator[Stored]:
+def _matches(family: Family, config: Mapping[str, Any]) -> Iterator[Match]:
     for form in family.tables:
         unsure = form.optional and form.present_if is None and form.kind == "learned"
         if form.role not in _ROLES or unsure or not form.is_in(config):
             continue
         if form.fixed_if and config.get(form.fixed_if):
             form = replace(form, kind="fixed_sinusoid")
-        match = Match("", form, family, config)
-        rows = match.expected_rows()
-        if rows is None:
-            raise _missing(form.field or "the length", family.name)
-        yield Stored(form.role, form.kind, rows, match.first_row(), _table_dim(family, config))
+        yield Match("", form, family, config)
+
+
+def _stored(match: Match) -> Stored:
+    rows = match.expected_rows()
+    if rows is None:
+        raise _missing(match.form.field or "the length", match.family.name)
+    dim = _table_dim(match.family, match.config)
+    return Stored(match.form.role, match.form.kind, rows, match.first_row(), dim)
 
 
 def _table_dim(family: Family, config: Mapping[str, Any]) -> int:
@@ -189,17 +197,29 @@ def _variant(family: Family, config: Mapping[str, Any]) -> Variant:
     return family.variant(str(config.get("model_type")).removeprefix(PREFIX))
 
 
-def _sizes(family: Family, config: Mapping[str, Any], tables: tuple[Stored, ...], max_len: int) -> Sizes:
+def _sizes(family: Family, config: Mapping[str, Any], matches: tuple[Match, ...], max_len: int) -> Sizes:
     hidden, heads = (_require(config, _FIELDS[name]) for name in ("dim", "heads"))
     head_dim = _first(config, ("head_dim", "d_kv")) or hidden // heads
+    grid = matches[0].grid() if matches else None
+    is_image = grid is not None and len(grid) == 2
     return Sizes(
         layers=_require(config, _FIELDS["layers"]),
-        dim=tables[0].dim if tables else _table_dim(family, config),
+        dim=_table_dim(family, config),
         heads=heads,
         kv_heads=_first(config, ("num_key_value_heads",)) or heads,
         head_dim=head_dim,
         max_len=max_len,
+        causal=not is_image and _is_causal(family, config),
+        grid=(grid[0], grid[1]) if grid is not None and is_image else None,
+        prefix=matches[0].form.prefix_rows if is_image else 0,
     )
+
+
+def _is_causal(family: Family, config: Mapping[str, Any]) -> bool:
+    """Of an encoder-decoder its decoder; true where the family does not say."""
+    kind = str(config.get("model_type")).removeprefix(PREFIX)
+    stacks = [stack for stack in family.stacks if stack.model_type == kind]
+    return not stacks or stacks[-1].is_causal(SimpleNamespace(**config))
 
 
 def _positions_by(family: Family, config: Mapping[str, Any], tables: tuple[Stored, ...]) -> str:

@@ -1,18 +1,17 @@
 """The encoding ``window``: scores lose a fixed amount beyond a distance."""
 
-from typing import ClassVar
-
 import torch
 
+from milepost.catalog import EncodingRow
 from milepost.encodings import Encoding, register
+from milepost.options import whole
 
 
-@register("window")
+@register(EncodingRow("window", {"size": whole(4, least=0)}, places=("bias",)))
 class Window(Encoding):
     """Subtracts 4 from the scores of keys that are further than ``size`` positions away; no parameters."""
 
     relative = True
-    defaults: ClassVar = {"size": 4}
 
     def __init__(self, size):
         super().__init__()
@@ -21,7 +20,7 @@ class Window(Encoding):
     @classmethod
     def from_spec(cls, options, geometry):
         """Build it for any model."""
-        return cls(options["size"])
+        return cls(options.whole("size"))
 
     def bias(self, query, query_positions, key_positions, *, scaling):
         """Scores to add, the same for all heads."""

@@ -1,0 +1,39 @@
+"""The catalogue of encodings: what can be said of them without building them, and without torch."""
+
+from milepost.catalog import builtin as _builtin  # noqa: F401  adds the rows of the package
+from milepost.catalog.geometry import Geometry, Sizes
+from milepost.catalog.row import (
+    CLASSES,
+    KEPT,
+    CostFormula,
+    EncodingRow,
+    RowText,
+    Work,
+    add_row,
+    canonical,
+    find_row,
+    read_spec,
+    require,
+    require_causal,
+    require_grid,
+    rows,
+)
+
+__all__ = [
+    "CLASSES",
+    "KEPT",
+    "CostFormula",
+    "EncodingRow",
+    "Geometry",
+    "RowText",
+    "Sizes",
+    "Work",
+    "add_row",
+    "canonical",
+    "find_row",
+    "read_spec",
+    "require",
+    "require_causal",
+    "require_grid",
+    "rows",
+]
