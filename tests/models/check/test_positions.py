@@ -1,7 +1,6 @@
 """The self-test of positions: what passes, what is found, and that each check can fail."""
 
 import copy
-import json
 
 import pytest
 import torch
@@ -25,7 +24,6 @@ from transformers import (
 import milepost
 from milepost.encodings import FireBias
 from milepost.errors import UnknownFamily
-from milepost.models.check.folder import check_folder
 from milepost.models.check.positions import check_positions
 
 WIDE = {
@@ -344,43 +342,6 @@ def test_the_tokenizers_pad_counts(make_gpt2):
     assert check_positions(roberta, Tokenizer())[6].status == "passed"
 
 
-def test_a_folder_is_loaded_whether_swapped_or_not(make_gpt2, tmp_path):
-    make_gpt2().save_pretrained(tmp_path / "stock")
-    milepost.swap(make_gpt2(), "learned").save_pretrained(tmp_path / "swapped")
-    assert {found.code: found.status for found in check_folder(tmp_path / "stock")}["MP343"] == "issue"
-    assert {found.status for found in check_folder(tmp_path / "swapped")} == {"passed"}
-    missing = check_folder(tmp_path / "nothing")
-    assert [(found.code, found.status) for found in missing] == [("MP340", "issue")]
-
-
-def test_a_folder_of_pickles_is_not_loaded(make_gpt2, tmp_path):
-    make_gpt2().config.save_pretrained(tmp_path)
-    torch.save(make_gpt2().state_dict(), tmp_path / "pytorch_model.bin")
-    (found,) = check_folder(tmp_path)
-    assert (found.code, found.status) == ("MP340", "issue")
-
-
-def test_a_folder_whose_configuration_does_not_fit_is_an_issue(make_gpt2, tmp_path):
-    make_gpt2().save_pretrained(tmp_path)
-    path = tmp_path / "config.json"
-    config = json.loads(path.read_text())
-    path.write_text(json.dumps(config | {"n_embd": 64}))
-    (found,) = check_folder(tmp_path)
-    assert (found.code, found.status) == ("MP340", "issue")
-    assert found.got and found.fix
-    path.write_text(json.dumps(config | {"n_layer": 3}))
-    (found,) = check_folder(tmp_path)
-    assert found.status == "issue"
-    assert "12 weights are in no file" in found.got
-    path.write_text("{")
-    assert [one.status for one in check_folder(tmp_path)] == ["issue"]
-
-
-def test_a_missing_pooler_is_no_missing_weight(make_bert, tmp_path):
-    make_bert().save_pretrained(tmp_path)  # of masked tokens, so without a pooler
-    assert check_folder(tmp_path)[0].status == "passed"
-
-
 def test_gpt2_config_without_special_ids_is_checked_too():
     torch.manual_seed(0)
     config = GPT2Config(
@@ -407,21 +368,3 @@ def test_generate_that_differs_without_a_cache_is_an_issue(make_gpt2):
 def restart_when_cached(given):
     if given["input_ids"].shape[1] == 1:
         given["position_ids"] = torch.zeros_like(given["input_ids"])
-
-
-def test_a_head_that_answers_nan_is_not_left_out(tmp_path):
-    """The body alone is fine: the folder's own class must be loaded."""
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(num_key_value_heads=2, tie_word_embeddings=False, **WIDE))
-    with torch.no_grad():
-        model.lm_head.weight[3] = float("nan")
-    model.save_pretrained(tmp_path)
-    (found,) = check_folder(tmp_path)
-    assert (found.code, found.status) == ("MP340", "issue")
-
-
-def test_loading_a_folder_prints_nothing(make_gpt2, tmp_path, capfd):
-    make_gpt2().save_pretrained(tmp_path)
-    capfd.readouterr()
-    check_folder(tmp_path)
-    assert capfd.readouterr().err == ""
