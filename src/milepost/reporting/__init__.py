@@ -24,8 +24,8 @@ _PUBLIC = {
     "print_tune": "milepost.reporting.text.tune",
     "read_schema": "milepost.reporting.schemas",
     "render_compare_html": "milepost.reporting.html.compare",
-    "render_doctor_html": "milepost.reporting.html.page",
-    "render_inspect_html": "milepost.reporting.html.page",
+    "render_doctor_html": "milepost.reporting.html.doctor",
+    "render_inspect_html": "milepost.reporting.html.inspect",
     "render_report_html": "milepost.reporting.html.report",
     "write_csv": "milepost.reporting.curves",
     "write_logs": "milepost.reporting.logs",
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from milepost.reporting.figures.inspect import render_inspect_png as render_inspect_png
     from milepost.reporting.findings import annotate as annotate
     from milepost.reporting.html.compare import render_compare_html as render_compare_html
-    from milepost.reporting.html.page import render_doctor_html as render_doctor_html
-    from milepost.reporting.html.page import render_inspect_html as render_inspect_html
+    from milepost.reporting.html.doctor import render_doctor_html as render_doctor_html
+    from milepost.reporting.html.inspect import render_inspect_html as render_inspect_html
     from milepost.reporting.html.report import render_report_html as render_report_html
     from milepost.reporting.logs import check_log as check_log
     from milepost.reporting.logs import write_logs as write_logs

@@ -13,7 +13,7 @@ import pytest
 from pages import HOSTILE, Page, faults
 from rich.console import Console
 
-from milepost.diagnostics.inspect.inspection import inspect
+from milepost.api.inspect import inspect
 from milepost.errors import MissingExtra, NoTable
 from milepost.reporting import print_inspect, render_inspect_html, render_inspect_png
 from milepost.reporting.figures.pixels import bars, half_blocks, shade
