@@ -10,18 +10,18 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "LearnedPositions": "milepost.encodings",
     "MilepostError": "milepost.errors",
-    "apply_patch": "milepost.api.patch",
     "check_positions": "milepost.models.check.positions",
     "choose": "milepost.api.choose",
     "compare": "milepost.api.compare",
-    "cost": "milepost.diagnostics.cost",
-    "doctor": "milepost.diagnostics.doctor",
+    "cost": "milepost.api.cost",
+    "doctor": "milepost.api.doctor",
     "extend": "milepost.api.extend",
-    "inspect": "milepost.diagnostics.inspect.inspection",
+    "inspect": "milepost.api.inspect",
     "load": "milepost.models",
+    "patch": "milepost.api.patch",
     "report": "milepost.api.report",
     "swap": "milepost.models",
-    "tune": "milepost.tuning.tune",
+    "tune": "milepost.api.tune",
 }
 
 __all__ = sorted(["__version__", *_PUBLIC])
@@ -29,18 +29,18 @@ __all__ = sorted(["__version__", *_PUBLIC])
 if TYPE_CHECKING:
     from milepost.api.choose import choose as choose
     from milepost.api.compare import compare as compare
+    from milepost.api.cost import cost as cost
+    from milepost.api.doctor import doctor as doctor
     from milepost.api.extend import extend as extend
-    from milepost.api.patch import apply_patch as apply_patch
+    from milepost.api.inspect import inspect as inspect
+    from milepost.api.patch import patch as patch
     from milepost.api.report import report as report
-    from milepost.diagnostics.cost import cost as cost
-    from milepost.diagnostics.doctor import doctor as doctor
-    from milepost.diagnostics.inspect.inspection import inspect as inspect
+    from milepost.api.tune import tune as tune
     from milepost.encodings import LearnedPositions as LearnedPositions
     from milepost.errors import MilepostError as MilepostError
     from milepost.models import load as load
     from milepost.models import swap as swap
     from milepost.models.check.positions import check_positions as check_positions
-    from milepost.tuning.tune import tune as tune
 
 
 def __getattr__(name: str) -> object:

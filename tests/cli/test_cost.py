@@ -8,8 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from milepost.api.cost import cost
 from milepost.cli import main
-from milepost.diagnostics.cost import cost
 from milepost.reporting import read_schema
 
 BERT = {

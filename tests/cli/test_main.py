@@ -97,7 +97,7 @@ def test_error_that_is_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("milepost.diagnostics.inspect.inspection.inspect", broken)
+    monkeypatch.setattr("milepost.cli.inspect.inspect", broken)
     with pytest.raises(ZeroDivisionError):
         run_main(INSPECT)
 
@@ -108,7 +108,7 @@ def test_error_of_the_system_names_its_file(
     def refused(*_: object, **__: object) -> None:
         Path("no/such/file").read_text()
 
-    monkeypatch.setattr("milepost.diagnostics.inspect.inspection.inspect", refused)
+    monkeypatch.setattr("milepost.cli.inspect.inspect", refused)
     monkeypatch.setattr("milepost.cli._forget", lambda stream: None)  # these are pytest's own streams
     with pytest.raises(SystemExit) as ended:
         run_main(INSPECT)

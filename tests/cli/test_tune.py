@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from milepost.api import patch as patching
 from milepost.cli import main
 from milepost.errors import PatchRefused
-from milepost.tuning import tune as tuning
 
 GAIN = {
     "metric": "loss", "better": "lower", "positions": [512, 2048], "documents": 9, "before": 3.0, "after": 2.5,
@@ -56,7 +54,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
             on_progress("measure", 9, 9, None)
             return RESULT | changes
 
-        monkeypatch.setattr(tuning, "tune", tune)
+        monkeypatch.setattr("milepost.cli.tune.tune", tune)
         return asked
 
     return play
@@ -78,12 +76,7 @@ def test_a_gain_is_said_with_its_interval_and_ends_with_0(
     assert "written: run/patch.safetensors" in out
     assert "\x1b" not in out
     assert "train, held-out loss 2.5000 · 40 of 40" in error
-    assert (asked["aim"].rows, asked["aim"].header, asked["recipe"].steps, asked["save"]) == (
-        "all",
-        False,
-        7,
-        "patch",
-    )
+    assert [asked[name] for name in ("rows", "header", "steps", "save")] == ["all", False, 7, "patch"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +132,7 @@ def test_a_patch_is_put_on_and_one_for_another_model_ends_with_3(
         "to_length": 2048,
         "checks": [check],
     }
-    monkeypatch.setattr(patching, "apply_patch", lambda *_, **__: document)
+    monkeypatch.setattr("milepost.cli.patch.patch", lambda *_, **__: document)
     assert run("patch", "m", "p.safetensors") == 0
     out = capsys.readouterr().out
     assert "Put the rows of positions 512–2,047 on the table; extended from 512 positions" in out
@@ -150,7 +143,7 @@ def test_a_patch_is_put_on_and_one_for_another_model_ends_with_3(
     def refuse(*_: object, **__: object) -> None:
         raise PatchRefused("the patch is for another model", got="x", fix="y")
 
-    monkeypatch.setattr(patching, "apply_patch", refuse)
+    monkeypatch.setattr("milepost.cli.patch.patch", refuse)
     assert run("patch", "m", "p.safetensors") == 3
     assert "[MP125]" in capsys.readouterr().err
 

@@ -154,3 +154,44 @@ def test_half_precision_and_frozen_tables_stay_so(tmp_path: Path) -> None:
     assert not model.wpe.weight.requires_grad
     assert model.wpe.num_embeddings == 50
     assert torch.equal(model.wpe.weight[: len(old)], old)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("out", "new", "changed in place"),
+        ("verify", "none", "nothing is written"),
+        ("verify", "model", "nothing is written"),
+        ("revision", "main", "only a Hub id"),
+        ("first_row", 0, "its configuration says"),
+        ("choose", "texts", "tokenizer of a folder"),
+        ("candidates", "tile", "nothing is measured"),
+        ("documents", 9, "nothing is measured"),
+        ("objective", "causal-lm", "nothing is measured"),
+        ("text_column", "text", "nothing is measured"),
+        ("header", False, "--no-header"),
+        ("seed", 1, "nothing is measured"),
+        ("cache", "kept", "nothing is measured"),
+        ("device", "cuda", "nothing is measured"),
+    ],
+)
+def test_an_option_that_says_nothing_to_a_model_in_memory_is_named_with_the_reason(
+    option: str, value: object, why: str
+) -> None:
+    model = transformers.AutoModel.from_config(CONFIG_MAPPING["gpt2"](**settings("gpt2")))
+    rows = model.wpe.weight
+    with pytest.raises(OptionError, match=why) as refused:
+        extend(model, to=50, **{option: value})
+    assert option.replace("_", "-") in str(refused.value).replace("_", "-")
+    assert model.wpe.weight is rows
+
+
+@pytest.mark.parametrize("method", ["tile", "group"])
+def test_a_dry_run_in_memory_says_what_would_change_and_changes_nothing(method: str) -> None:
+    model = transformers.AutoModel.from_config(CONFIG_MAPPING["gpt2"](**settings("gpt2")))
+    rows, config = model.wpe.weight, model.config.to_dict()
+    planned = extend(model, to=50, method=method, dry_run=True)
+    assert planned["written"] is False
+    assert model.wpe.weight is rows
+    assert model.config.to_dict() == config
+    assert extend(model, to=50, method=method) == planned | {"written": True}

@@ -84,15 +84,15 @@ def _forbid(*_: object, **__: object) -> None:
 VERBS: dict[str, tuple[list[str], str]] = {
     "inspect": (
         ["inspect", "table.npy", "--first-row", "0", "--html"],
-        "milepost.diagnostics.inspect.inspection.inspect",
+        "milepost.diagnostics.inspect.inspection.inspect_model",
     ),
     "inspect --png": (
         ["inspect", "table.npy", "--first-row", "0", "--png"],
-        "milepost.diagnostics.inspect.inspection.inspect",
+        "milepost.diagnostics.inspect.inspection.inspect_model",
     ),
-    "doctor": (["doctor", ".", "--html"], "milepost.diagnostics.doctor.doctor"),
-    "report": (["report", "run", "--html"], "milepost.api.report.report"),
-    "compare": (["compare", "--html"], "milepost.comparison.compare"),
+    "doctor": (["doctor", ".", "--html"], "milepost.diagnostics.doctor.diagnose"),
+    "report": (["report", "run", "--html"], "milepost.reporting.runs.read_result"),
+    "compare": (["compare", "--html"], "milepost.api.compare.compare"),
 }
 
 
@@ -159,7 +159,7 @@ def _calls() -> dict[str, Callable[[], object]]:
     import milepost
     from milepost.api.compare import compare
     from milepost.api.report import report
-    from milepost.tuning.tune import tune
+    from milepost.api.tune import tune
 
     return {
         "inspect": lambda: milepost.inspect(NO_USER),

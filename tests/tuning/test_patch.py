@@ -17,13 +17,10 @@ import transformers
 from safetensors.numpy import load_file, save_file
 
 import milepost
-from milepost.api.patch import apply_patch
 from milepost.errors import DataError, FolderError, OptionError, PatchRefused
 from milepost.reporting import read_schema
 from milepost.tables import read
 from milepost.tuning.patch import TUNING, Patch
-from milepost.tuning.training.training import Recipe
-from milepost.tuning.tune import tune
 
 OLD, NEW = 16, 48
 Run = tuple[Path, Path, Path]
@@ -39,7 +36,7 @@ def run(
     """The original, the extended model, and the folder of its run."""
     base, longer = pair("causal-lm", request.param)
     folder = tmp_path_factory.mktemp("runs") / "run"
-    tune(longer, str(texts), recipe=Recipe(steps=6, every=6, lr=0.03), out=folder)
+    milepost.tune(longer, str(texts), steps=6, every=6, lr=0.03, out=folder)
     return base, longer, folder
 
 
@@ -52,7 +49,7 @@ def same(one: Path, other: Path) -> bool:
 def test_the_original_and_the_extended_model_become_the_tuned_one(
     which: int, run: Run, tmp_path: Path
 ) -> None:
-    result = apply_patch(run[which], run[2] / "patch.safetensors", out=tmp_path / "new")
+    result = milepost.patch(run[which], run[2] / "patch.safetensors", out=tmp_path / "new")
     tuned = run[2] / "model"
     assert same(tmp_path / "new", tuned)
     assert json.loads((tmp_path / "new" / "config.json").read_text()) == json.loads(
@@ -77,7 +74,7 @@ def test_a_patch_holds_new_rows_alone_where_old_ones_were_kept(run: Run) -> None
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_model_in_memory_becomes_the_tuned_one(which: int, run: Run) -> None:
     model = transformers.GPT2LMHeadModel.from_pretrained(run[which])
-    milepost.apply_patch(model, run[2] / "patch.safetensors")
+    milepost.patch(model, run[2] / "patch.safetensors")
     wanted = transformers.GPT2LMHeadModel.from_pretrained(run[2] / "model")
     tokens = torch.arange(5, 25).repeat(3)[None, :NEW]
     assert torch.equal(model(tokens).logits, wanted(tokens).logits)
@@ -99,13 +96,13 @@ def test_another_base_is_refused_and_nothing_is_written(run: Run, tmp_path: Path
     for index, source in enumerate((base, longer)):
         other = change(source, tmp_path / f"weights{index}", "transformer.h.0.mlp.c_fc.weight", 0)
         with pytest.raises(PatchRefused, match=r"c_fc.weight' is another") as caught:
-            apply_patch(other, patch, out=tmp_path / "new")
+            milepost.patch(other, patch, out=tmp_path / "new")
         assert caught.value.exit_code == 3
         assert len(str(caught.value).splitlines()) == 3
     if Patch.read(patch).begin:
         other = change(longer, tmp_path / "rows", "transformer.wpe.weight", 3)
         with pytest.raises(PatchRefused, match=r"positions 0 to 15 .* are others"):
-            apply_patch(other, patch, out=tmp_path / "new")
+            milepost.patch(other, patch, out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -115,28 +112,28 @@ def test_another_base_in_memory_is_refused_and_as_it_was(run: Run) -> None:
         model.transformer.h[0].mlp.c_fc.weight += 1
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(PatchRefused, match="is another"):
-        apply_patch(model, run[2] / "patch.safetensors")
+        milepost.patch(model, run[2] / "patch.safetensors")
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     with pytest.raises(OptionError, match="in place"):
-        apply_patch(model, run[2] / "patch.safetensors", out="x")
+        milepost.patch(model, run[2] / "patch.safetensors", out="x")
 
 
 def test_a_longer_model_and_one_of_another_type_are_refused(run: Run, tmp_path: Path) -> None:
     patch = run[2] / "patch.safetensors"
     milepost.extend(run[1], to=NEW + 2, method="tile", out=tmp_path / "longer")
     with pytest.raises(PatchRefused, match="50 positions"):
-        apply_patch(tmp_path / "longer", patch)
+        milepost.patch(tmp_path / "longer", patch)
     shutil.copytree(run[1], tmp_path / "half")
     transformers.GPT2LMHeadModel.from_pretrained(run[1], dtype=torch.float16).save_pretrained(
         tmp_path / "half"
     )
     with pytest.raises(PatchRefused, match="F16"):
-        apply_patch(tmp_path / "half", patch)
+        milepost.patch(tmp_path / "half", patch)
 
 
 def test_an_output_that_exists_is_refused(run: Run) -> None:
     with pytest.raises(FolderError):
-        apply_patch(run[0], run[2] / "patch.safetensors", out=run[1])
+        milepost.patch(run[0], run[2] / "patch.safetensors", out=run[1])
 
 
 @pytest.mark.parametrize(
@@ -160,7 +157,7 @@ def test_a_malformed_patch_is_refused(facts: dict[str, Any], run: Run, tmp_path:
     metadata = {"format": "milepost table patch 1", "patch": json.dumps({**values, **facts} if facts else {})}
     save_file({"rows": patch.rows}, tmp_path / "patch.safetensors", metadata)
     with pytest.raises(DataError, match="cannot be used"):
-        apply_patch(run[0], tmp_path / "patch.safetensors", out=tmp_path / "new")
+        milepost.patch(run[0], tmp_path / "patch.safetensors", out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
@@ -174,7 +171,7 @@ def test_a_patch_puts_nothing_but_lengths_into_a_configuration(run: Run, tmp_pat
 def test_a_model_is_no_patch(run: Run) -> None:
     for other in (run[1] / "model.safetensors", run[2] / "state.safetensors"):
         with pytest.raises(DataError, match="no table patch"):
-            apply_patch(run[0], other)
+            milepost.patch(run[0], other)
 
 
 def test_values_of_a_patch_survive_the_file_in_every_format(tmp_path: Path) -> None:

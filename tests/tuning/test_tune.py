@@ -29,7 +29,7 @@ from milepost.tuning.training.plan import Aim
 from milepost.tuning.training.split_table import SplitTable, find_parameter
 from milepost.tuning.training.training import Recipe
 from milepost.tuning.training.windows import Span, make_batch, run_windows
-from milepost.tuning.tune import tune
+from milepost.tuning.tune import tune_rows
 
 OLD, NEW = 16, 48
 QUICK = Recipe(steps=24, every=8, lr=0.03, batch=8, weight_decay=0.1)
@@ -42,7 +42,7 @@ def tuned(
 ) -> tuple[Path, dict[str, Any]]:
     """The model that was tuned, and the result."""
     model = pair(request.param)[1]
-    return model, tune(model, str(texts), recipe=QUICK, out=tmp_path_factory.mktemp("runs") / "run")
+    return model, tune_rows(model, str(texts), recipe=QUICK, out=tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_frozen_rows_are_the_same_bits_under_weight_decay_and_new_rows_move(
@@ -98,7 +98,7 @@ def test_a_finished_run_is_not_run_again(
 ) -> None:
     model, result = tuned
     monkeypatch.setattr("milepost.tuning.tune.recover", None)
-    assert tune(model, str(texts), recipe=QUICK, out=result["output"]) == result
+    assert tune_rows(model, str(texts), recipe=QUICK, out=result["output"]) == result
 
 
 def test_a_gradient_mask_lets_masked_rows_drift_where_a_split_table_does_not() -> None:
@@ -161,7 +161,7 @@ def test_training_stops_early_and_says_that_it_did_not_help(
     losses = iter([1.0, 2.0, 1.5, 1.2, 1.1])
     monkeypatch.setattr(training, "_measure", lambda *_: next(losses))
     recipe = Recipe(steps=40, every=2, patience=2)
-    result = tune(pair("causal-lm")[1], str(texts), recipe=recipe, out=tmp_path / "run")
+    result = tune_rows(pair("causal-lm")[1], str(texts), recipe=recipe, out=tmp_path / "run")
     assert result["training"]["ended"] == "early"
     assert (result["training"]["steps"], result["training"]["best_step"]) == (8, 0)
     assert result["training"]["last_lr"] == recipe.lr / 4**4
@@ -175,7 +175,7 @@ HIGH = Recipe(steps=40, every=4, lr=3.0, batch=4, patience=5)
 
 
 def test_a_rate_that_is_too_high_is_backed_off_from(pair: Pair, texts: Path, tmp_path: Path) -> None:
-    result = tune(pair("embedding")[1], str(texts), recipe=HIGH, out=tmp_path / "run")
+    result = tune_rows(pair("embedding")[1], str(texts), recipe=HIGH, out=tmp_path / "run")
     training = result["training"]
     first, second, *rest = (one["loss"] for one in training["history"])
     assert second > first  # the rate is too high
@@ -194,11 +194,11 @@ def test_a_run_that_ends_after_a_setback_goes_on_to_the_same_bytes(
 
     model, quick = pair("embedding")[1], replace(HIGH, steps=12)
     with pytest.raises(KeyboardInterrupt):
-        tune(model, str(texts), recipe=quick, out=tmp_path / "cut", on_progress=stop)
+        tune_rows(model, str(texts), recipe=quick, out=tmp_path / "cut", on_progress=stop)
     state = TuningState.read(tmp_path / "cut")
     assert state is not None and state.progress.scale == 0.25
     for name in ("cut", "whole"):
-        tune(model, str(texts), recipe=quick, out=tmp_path / name, save="patch")
+        tune_rows(model, str(texts), recipe=quick, out=tmp_path / name, save="patch")
     paths = [tmp_path / name / "patch.safetensors" for name in ("cut", "whole")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
@@ -221,7 +221,9 @@ def test_the_best_rows_are_kept_not_the_last() -> None:
 def test_every_row_can_be_tuned_and_reserved_ones_stay(pair: Pair, texts: Path, tmp_path: Path) -> None:
     base = pair("roberta")[0]
     quick = Recipe(steps=12, every=12, lr=0.03)
-    result = tune(base, str(texts), aim=Aim(rows="all", window=8 + 2), recipe=quick, out=tmp_path / "run")
+    result = tune_rows(
+        base, str(texts), aim=Aim(rows="all", window=8 + 2), recipe=quick, out=tmp_path / "run"
+    )
     old, new = read(base).table(), read(tmp_path / "run" / "model").table()
     assert old.first_row == 2
     assert np.array_equal(old.rows[:2], new.rows[:2])
@@ -238,7 +240,7 @@ def test_half_precision_tables_stay_so(
     half = transformers.GPT2LMHeadModel.from_pretrained(base, dtype=torch.bfloat16)
     half.save_pretrained(base)
     quick = Recipe(steps=8, every=8, lr=0.1, precision="bfloat16")
-    result = tune(base, str(texts), aim=Aim(trained_length=10), recipe=quick, out=tmp_path / "run")
+    result = tune_rows(base, str(texts), aim=Aim(trained_length=10), recipe=quick, out=tmp_path / "run")
     old, new = read(base).table(), read(tmp_path / "run" / "model").table()
     assert (old.dtype, new.dtype) == ("BF16", "BF16")
     assert np.array_equal(old.rows[:10], new.rows[:10])
@@ -249,7 +251,7 @@ def test_half_precision_tables_stay_so(
 _KILLED = """
 import os, sys
 from milepost.tuning.training.training import Recipe
-from milepost.tuning.tune import tune
+from milepost.tuning.tune import tune_rows
 
 def end_at(last):
     def look(stage, done, total, loss):
@@ -260,7 +262,7 @@ def end_at(last):
 for name, last in (("middle", ("train", 6)), ("last", ("measure", 2))):
     if not (child := os.fork()):
         recipe = Recipe(steps=8, every=4, lr=0.03)
-        tune(sys.argv[1], sys.argv[2], recipe=recipe, out=f"{sys.argv[3]}/{name}", on_progress=end_at(last))
+        tune_rows(sys.argv[1], sys.argv[2], recipe=recipe, out=f"{sys.argv[3]}/{name}", on_progress=end_at(last))
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 9
 """
@@ -275,11 +277,11 @@ def test_a_run_that_is_killed_ends_in_the_same_bytes(pair: Pair, texts: Path, tm
     subprocess.run(command, env={**os.environ, **threads}, check=True)
     steps = [TuningState.read(tmp_path / name) for name in ("middle", "last")]
     assert [state.progress.step for state in steps if state] == [4, 8]
-    tune(model, str(texts), recipe=recipe, out=tmp_path / "whole")
+    tune_rows(model, str(texts), recipe=recipe, out=tmp_path / "whole")
     whole = [path for path in (tmp_path / "whole").rglob("*") if path.is_file()]
     assert len(whole) > 6
     for name in ("middle", "last"):
-        tune(model, str(texts), recipe=recipe, out=tmp_path / name)
+        tune_rows(model, str(texts), recipe=recipe, out=tmp_path / name)
         for path in whole:
             assert (
                 tmp_path / name / path.relative_to(tmp_path / "whole")
@@ -290,14 +292,14 @@ def test_a_folder_of_another_design_or_of_other_things_is_refused(
     pair: Pair, texts: Path, tmp_path: Path
 ) -> None:
     model, quick = pair("causal-lm")[1], Recipe(steps=1, every=1)
-    tune(model, str(texts), recipe=quick, out=tmp_path / "run")
+    tune_rows(model, str(texts), recipe=quick, out=tmp_path / "run")
     with pytest.raises(FolderError, match=r"lr: 0.001 there, 0.5 here; steps: 1 there, 2 here") as caught:
-        tune(model, str(texts), recipe=Recipe(steps=2, every=1, lr=0.5), out=tmp_path / "run")
+        tune_rows(model, str(texts), recipe=Recipe(steps=2, every=1, lr=0.5), out=tmp_path / "run")
     assert caught.value.exit_code == 2
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("dear")
     with pytest.raises(FolderError, match="no folder of a run"):
-        tune(model, str(texts), recipe=quick, out=tmp_path / "other")
+        tune_rows(model, str(texts), recipe=quick, out=tmp_path / "other")
 
 
 @pytest.mark.parametrize("options", [{}, {"save": "patch"}, {"dry_run": True}])
@@ -307,7 +309,7 @@ def test_a_run_folder_in_the_model_is_refused_before_training(
     model = pair("causal-lm")[1]
     before = sorted(model.rglob("*"))
     with pytest.raises(FolderError, match="lies in the source"):
-        tune(model, str(texts), recipe=QUICK, out=model / "run", **options)
+        tune_rows(model, str(texts), recipe=QUICK, out=model / "run", **options)
     assert sorted(model.rglob("*")) == before
 
 
@@ -323,7 +325,7 @@ def test_a_state_that_was_changed_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_writes_nothing(pair: Pair, texts: Path, tmp_path: Path) -> None:
-    result = tune(pair("causal-lm")[1], str(texts), out=tmp_path / "run", dry_run=True)
+    result = tune_rows(pair("causal-lm")[1], str(texts), out=tmp_path / "run", dry_run=True)
     assert not result["written"]
     assert list(tmp_path.iterdir()) == []
     jsonschema.Draft202012Validator(read_schema("tune")).validate(result)
@@ -343,7 +345,7 @@ def test_what_cannot_be_tuned_is_refused_and_nothing_is_written(
     aim: Aim, error: type[MilepostError], match: str, pair: Pair, texts: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=match):
-        tune(pair("causal-lm")[1], str(texts), aim=aim, out=tmp_path / "run")
+        tune_rows(pair("causal-lm")[1], str(texts), aim=aim, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -351,13 +353,13 @@ def test_too_few_documents_that_reach_the_rows_are_refused(pair: Pair, texts: Pa
     for index in range(0, 40, 8):  # the short ones
         (tmp_path / f"{index}.txt").write_text((texts / f"{index}.txt").read_text())
     with pytest.raises(DataError, match="too few documents") as caught:
-        tune(pair("causal-lm")[1], str(tmp_path), dry_run=True)
+        tune_rows(pair("causal-lm")[1], str(tmp_path), dry_run=True)
     assert "0 of 5 different documents go past position 16" in caught.value.got
 
 
 def test_a_model_without_a_record_must_be_told_what_was_trained(pair: Pair, texts: Path) -> None:
     with pytest.raises(OptionError, match="which rows are new is not known"):
-        tune(pair("causal-lm")[0], str(texts), dry_run=True)
+        tune_rows(pair("causal-lm")[0], str(texts), dry_run=True)
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"lr": float("nan")}, {"precision": "half"}, {"seed": -1}])
@@ -371,7 +373,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
 ) -> None:
     monkeypatch.setattr(training, "window_losses", lambda *_: torch.full((3,), float("nan")))
     with pytest.raises(TrialFailed, match="no number"):
-        tune(pair("causal-lm")[1], str(texts), out=tmp_path / "run")
+        tune_rows(pair("causal-lm")[1], str(texts), out=tmp_path / "run")
 
 
 class Fixed:

@@ -11,7 +11,7 @@ def choose(
     model: str | os.PathLike[str],
     data: str,
     *,
-    to: int | str,
+    to: int | str | tuple[int, int],
     candidates: Sequence[str] | str | None = None,
     documents: int = 50,
     text_column: str | None = None,
@@ -71,9 +71,13 @@ def choose(
     >>> [(row["method"], row["metrics"]["short"]["verdict"]) for row in result["candidates"]][0]
     ('tile', 'same')
     """
+    from milepost.extension.source import find_source
+    from milepost.tables import read
     from milepost.tuning.selection.measure import Selection, measure_methods
 
     wanted = Selection(
         to, candidates, documents, text_column, header, objective, seed, device, revision, tensor, cache
     )
-    return measure_methods(model, data, wanted, on_progress)
+    source = find_source(model, revision)
+    checkpoint = read(source.weights or source.folder)
+    return measure_methods(model, source, checkpoint, data, wanted, on_progress)

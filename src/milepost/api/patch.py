@@ -1,4 +1,4 @@
-"""The verb ``patch``: trained rows put on the model that they were trained for."""
+"""Trained rows put on the model that they were trained for."""
 
 from __future__ import annotations
 
@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from milepost import __version__
 from milepost.errors import OptionError
-from milepost.extension.apply import apply_plan
-from milepost.extension.plan import plan_extension, refuse_place
-from milepost.extension.source import find_source
 from milepost.storage.files import expand
-from milepost.storage.staging import scratch
-from milepost.tables import read
-from milepost.tuning.patch import SCHEMA_VERSION, Patch, put_rows, require_base
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def apply_patch(
+def patch(
     model: str | os.PathLike[str] | PreTrainedModel,
     patch: str | os.PathLike[str],
     *,
@@ -47,12 +41,19 @@ def apply_patch(
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     apply_patch(folder, f"{folder}/config.json")
+    ...     patch(folder, f"{folder}/config.json")
     Traceback (most recent call last):
     milepost.errors.DataError: [MP110] this is no table patch
       got: '...config.json'
       fix: milepost tune --save patch makes one
     """
+    from milepost.extension.apply import apply_plan
+    from milepost.extension.plan import plan_extension, refuse_place
+    from milepost.extension.source import find_source
+    from milepost.storage.staging import scratch
+    from milepost.tables import read
+    from milepost.tuning.patch import SCHEMA_VERSION, Patch, put_rows, require_base
+
     held = Patch.read(patch)
     if not isinstance(model, str | os.PathLike):
         from milepost.tuning.memory_patch import patch_in_memory

@@ -172,7 +172,7 @@ def _compare(
     **options: Any,
 ) -> int:
     from milepost.api.compare import compare
-    from milepost.cli.output import plan_outputs
+    from milepost.api.outputs import plan_outputs
     from milepost.cli.progress import TrialProgress
     from milepost.comparison import Model, Training
     from milepost.comparison.options import choose_tokenizer
@@ -184,7 +184,7 @@ def _compare(
         from milepost.reporting import check_log
 
         check_log(log)
-    html = plan_outputs(html=html).get("html")
+    page = plan_outputs(html=html).get("html")
     load_imports(options["imports"])
     own, weights = options.pop("own") or "", options.pop("weights")
     if own.startswith("~"):
@@ -215,7 +215,7 @@ def _compare(
     if options["dry_run"]:
         _render_plan(result, as_json=as_json)
         return 0
-    _render(result, html=html, folder=progress.folder, as_json=as_json, quiet=quiet)
+    _render(result, html=page, folder=progress.folder, as_json=as_json, quiet=quiet)
     if log:
         from milepost.reporting import write_logs
 
@@ -257,7 +257,7 @@ def _render_plan(result: dict[str, Any], *, as_json: bool) -> None:
         print_plan(result)
 
 
-def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: bool, quiet: bool) -> None:
+def _render(result: dict[str, Any], *, html: Path | None, folder: Path, as_json: bool, quiet: bool) -> None:
     from milepost.comparison.run_folder.views import place_of
     from milepost.errors import MissingExtra
     from milepost.reporting import print_compare
@@ -273,7 +273,7 @@ def _render(result: dict[str, Any], *, html: str | None, folder: Path, as_json: 
         click.echo(
             f"{folder} holds more than this call shows: its result.json and report.html stay", err=True
         )
-    page = Path(html) if html else place / "report.html"
+    page = html or place / "report.html"
     try:
         if html or not _up_to_date(page, place / "result.json"):
             _write_page(result, page)

@@ -1,11 +1,10 @@
-"""What verbs that read checkpoints share: one thread to compute with, and writing what was made."""
+"""What every verb does around its library call: printing the result, and saying what was written."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,33 +19,18 @@ def compute_alone() -> None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-# how each kind of report begins: whatever else is at its path is not replaced
-_BEGINS = {"html": b"<!doctype html", "png": b"\x89PNG"}
+def show(result: dict[str, Any], name: str, *, as_json: bool, quiet: bool) -> None:
+    """Print a result: as one JSON document, or as ``reporting.print_NAME`` does."""
+    if as_json:
+        import json
+
+        click.echo(json.dumps(result, indent=1))
+    elif not quiet:
+        from milepost import reporting
+
+        getattr(reporting, f"print_{name}")(result)
 
 
-def plan_outputs(**paths: str | None) -> dict[str, str]:
-    """The reports to write, by their kind: ``html`` or ``png``; refused before any work where one cannot be written.
-
-    Raises:
-        FolderError: MP107. OptionError: MP105, an unknown home folder.
-    """
-    from milepost.storage.files import expand, refuse_output
-
-    planned = {}
-    for kind, path in paths.items():
-        if path:
-            place = expand(path)
-            refuse_output(place, begins=_BEGINS[kind])
-            planned[kind] = str(place)
-    return planned
-
-
-def write(files: Mapping[str, bytes], *, quiet: bool) -> None:
-    """Write files whole or not at all, and name each on stderr."""
-    from milepost.storage.files import durable
-
-    for path, content in files.items():
-        with durable(Path(path)) as beside:
-            beside.write_bytes(content)
-        if not quiet:
-            click.echo(f"written: {path}", err=True)
+def say_written(what: str) -> None:
+    """Name on stderr what was written."""
+    click.echo(f"written: {what}", err=True)

@@ -8,6 +8,10 @@ from typing import Any
 
 import click
 
+from milepost.api.tune import tune
+from milepost.cli.options import options_of
+from milepost.cli.output import show
+
 _EPILOG = """\b
 Examples:
   milepost tune my-bert-2048/ my-texts/
@@ -18,51 +22,33 @@ Examples:
 Exit codes: 0 tuned, and a gain was shown; 1 no gain was shown; 2 usage or environment; 3 input refused.
 """
 _SECONDS_BETWEEN_LINES = 10
+option = options_of(tune)
 
 
 @click.command("tune", epilog=_EPILOG)
 @click.argument("model")
 @click.argument("data")
-@click.option(
-    "--rows", default="new", show_default=True, help="new: past the trained length; all: every position's."
-)
-@click.option(
-    "--trained-length", type=int, metavar="N", help="Positions trained before.  [default: as recorded]"
-)
-@click.option(
-    "--window", type=int, metavar="N", help="Positions of a window.  [default: trained or tuned length]"
-)
-@click.option(
-    "--objective", metavar="WORD", help="masked-lm, causal-lm or embedding.  [default: what MODEL is]"
-)
-@click.option("--tensor", metavar="KEY", help="Key of the table, where several could be meant.")
-@click.option("--device", default="cpu", show_default=True, help="A torch device.")
-@click.option("--text-column", metavar="NAME", help="Column of the texts: its name, or its index from 0.")
-@click.option("--no-header", is_flag=True, help="The first row of a .csv or .tsv is data.")
-@click.option("--steps", default=500, show_default=True, help="Optimiser steps, at most.")
-@click.option("--batch", default=4, show_default=True, help="Windows a step.")
-@click.option(
-    "--lr",
-    default=1e-3,
-    show_default=True,
-    help="Highest learning rate; lowered after each measurement without a gain.",
-)
-@click.option(
-    "--every", default=50, show_default=True, help="Steps between measurements on held-out documents."
-)
-@click.option(
+@option("--rows", help="new: past the trained length; all: every position's.")
+@option("--trained-length", type=int, metavar="N", help="Positions trained before.  [default: as recorded]")
+@option("--window", type=int, metavar="N", help="Positions of a window.  [default: trained or tuned length]")
+@option("--objective", metavar="WORD", help="masked-lm, causal-lm or embedding.  [default: what MODEL is]")
+@option("--tensor", metavar="KEY", help="Key of the table, where several could be meant.")
+@option("--device", help="A torch device.")
+@option("--text-column", metavar="NAME", help="Column of the texts: its name, or its index from 0.")
+@option("--header/--no-header", help="Whether the first row of a .csv or .tsv names the columns.")
+@option("--steps", help="Optimiser steps, at most.")
+@option("--batch", help="Windows a step.")
+@option("--lr", help="Highest learning rate; lowered after each measurement without a gain.")
+@option("--every", help="Steps between measurements on held-out documents.")
+@option(
     "--patience",
-    default=3,
-    show_default=True,
     help="Measurements without a gain before it stops; twice as many before the first gain.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of windows, offsets and masks.")
-@click.option("--precision", default="float32", show_default=True, help="float32 or bfloat16.")
-@click.option(
-    "--save", default="model", show_default=True, help="model: a whole folder too; patch: the rows alone."
-)
-@click.option("--out", metavar="DIR", help="Run folder.  [default: milepost-runs/tune-HASH]")
-@click.option("--dry-run", is_flag=True, help="Say what would be trained on what, and write nothing.")
+@option("--seed", help="Of windows, offsets and masks.")
+@option("--precision", help="float32 or bfloat16.")
+@option("--save", help="model: a whole folder too; patch: the rows alone.")
+@option("--out", metavar="DIR", help="Run folder.  [default: milepost-runs/tune-HASH]")
+@option("--dry-run", is_flag=True, help="Say what would be trained on what, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
 def command(model: str, data: str, as_json: bool, quiet: bool, **options: Any) -> int:
@@ -71,28 +57,9 @@ def command(model: str, data: str, as_json: bool, quiet: bool, **options: Any) -
     Windows of the old length are laid at random places, so a long table trains in the memory of a short one. The same command
     continues a run that was interrupted.
     """
-    from milepost.reporting import print_tune
-    from milepost.tuning.training.plan import Aim
-    from milepost.tuning.training.training import Recipe
-    from milepost.tuning.tune import tune
-
-    options["header"] = not options.pop("no_header")
-
-    def take(kind: Any, *names: str) -> Any:
-        return kind(**{name: options.pop(name) for name in names})
-
-    aim = take(
-        Aim, "rows", "trained_length", "window", "objective", "tensor", "device", "text_column", "header"
-    )
-    recipe = take(Recipe, "steps", "batch", "lr", "every", "patience", "seed", "precision")
     with _Progress(quiet=quiet) as progress:
-        result = tune(model, data, aim=aim, recipe=recipe, on_progress=progress.update, **options)
-    if as_json:
-        import json
-
-        click.echo(json.dumps(result, indent=1))
-    elif not quiet:
-        print_tune(result)
+        result = tune(model, data, on_progress=progress.update, **options)
+    show(result, "tune", as_json=as_json, quiet=quiet)
     return 0 if result.get("helped", True) else 1
 
 

@@ -44,10 +44,7 @@ def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = (
         ProofFailed: MP151, the result is not what the method promises; it was removed. DataError: MP110, the source changed.
         FolderError: MP107, the output cannot be written; nothing of it is left.
     """
-    if verify not in VERIFY:
-        raise OptionError(
-            "verify takes one of its words", got=ascii(verify)[:80], fix=f"one of: {', '.join(VERIFY)}"
-        )
+    require_verify(verify)
     with staged(plan.output) as folder:
         for member in plan.members:
             if member.name != CARD:
@@ -65,6 +62,18 @@ def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = (
         write_new(folder / CARD, write_card(plan, checks, _existing_card(plan)).encode())
         require_unchanged(plan.members)
     return describe_plan(plan, checks, written=True)
+
+
+def require_verify(verify: str) -> None:
+    """Refuse what is none of the words of ``verify``.
+
+    Raises:
+        OptionError: MP105.
+    """
+    if verify not in VERIFY:
+        raise OptionError(
+            "verify takes one of its words", got=ascii(verify)[:80], fix=f"one of: {', '.join(VERIFY)}"
+        )
 
 
 def describe_plan(plan: Plan, checks: Sequence[ProofResult] = (), *, written: bool = False) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def extend_in_memory(
     to: int | str | tuple[int, int],
     method: str | Method | None,
     tensor: str | None,
+    dry_run: bool = False,
 ) -> dict[str, Any]:
     """Give a model in memory more positions, in place; a model that is refused is as it was.
 
@@ -52,6 +53,7 @@ def extend_in_memory(
         to: usable positions wanted; for images pixels: a number, or ``"384x512"`` (height, width).
         method: a spec string; ``hierarchical`` for text and ``bicubic`` for images without it.
         tensor: the table's name, where several could be meant.
+        dry_run: report what would change, and change nothing.
 
     Returns:
         The document of ``schemas/extend.json``, with the changes.
@@ -69,7 +71,7 @@ def extend_in_memory(
             fix="extend its folder, or build it from a configuration of the new length",
         )
     if target.method.position_rule:
-        return _install_rule(model, checkpoint, target)
+        return _install_rule(model, checkpoint, target, dry_run)
     fresh: dict[str, Fresh] = {}
     for (table, match), length in zip(target.tables, target.grids, strict=True):
         refuse_quantised(checkpoint, table)
@@ -84,21 +86,27 @@ def extend_in_memory(
     made = {key: _tensor(one, held[key]) for key, one in fresh.items()}
     stock = type(model).__module__.startswith("transformers.")
     attributes = plan_attributes(model, target.fields, made) if target.is_image or stock else []
+    if dry_run:
+        return _describe(model, checkpoint, target, made, written=False)
     for key, value in made.items():
         _put(model, key, value)
     for path, _, value in target.fields:
         set_field(model.config, path, value)
     for module, name, value in attributes:
         setattr(module, name, value)
-    return _describe(model, checkpoint, target, made)
+    return _describe(model, checkpoint, target, made, written=True)
 
 
-def _install_rule(model: PreTrainedModel, checkpoint: Checkpoint, target: Target) -> dict[str, Any]:
+def _install_rule(
+    model: PreTrainedModel, checkpoint: Checkpoint, target: Target, dry_run: bool
+) -> dict[str, Any]:
     """A rule changes no table: the model is one that ``milepost.load`` would make of its folder."""
     old = checkpoint.config.get(RECORD)
     record = plan_record(old, target)
-    install_rule(model, Rule(**record["rule"]), record)
-    return _describe(model, checkpoint, replace(target, fields=(((RECORD,), old, record),)), {})
+    if not dry_run:
+        install_rule(model, Rule(**record["rule"]), record)
+    recorded = replace(target, fields=(((RECORD,), old, record),))
+    return _describe(model, checkpoint, recorded, {}, written=not dry_run)
 
 
 def read_memory(model: PreTrainedModel, held: Mapping[str, Tensor]) -> Checkpoint:
@@ -142,7 +150,7 @@ def _put(model: nn.Module, key: str, value: Tensor) -> None:
 
 
 def _describe(
-    model: nn.Module, checkpoint: Checkpoint, target: Target, made: Mapping[str, Tensor]
+    model: nn.Module, checkpoint: Checkpoint, target: Target, made: Mapping[str, Tensor], *, written: bool
 ) -> dict[str, Any]:
     tables = {table.key for table, _ in target.tables}
     changes = [
@@ -157,7 +165,7 @@ def _describe(
         for path, old, new in target.fields
     ]
     return {
-        "schema_version": SCHEMA_VERSION, "source": type(model).__name__, "output": "(in memory)", "written": True,
+        "schema_version": SCHEMA_VERSION, "source": type(model).__name__, "output": "(in memory)", "written": written,
         "family": checkpoint.family.name if checkpoint.family else None, "model_type": checkpoint.model_type,
         "method": str(target.method.spec), "guarantee": target.method.guarantee,
         "keeps_old_rows": target.method.keeps_old_rows, "unit": "pixels" if target.is_image else "positions", "from_length": shown_size(target.old),

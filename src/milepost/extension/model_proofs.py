@@ -7,7 +7,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-from milepost.diagnostics.doctor import doctor
+from milepost.diagnostics.doctor import diagnose
 from milepost.errors import MilepostError, MissingExtra, ProofFailed
 from milepost.extension.plan import Plan
 from milepost.extension.proofs import ProofResult
@@ -47,7 +47,7 @@ def _is_worse(old: str | None, new: str) -> bool:
 
 
 def _issues(model: Path) -> dict[tuple[str, str], str]:
-    found = [one for one in doctor(model)["findings"] if one["status"] == "issue"]
+    found = [one for one in diagnose(model)["findings"] if one["status"] == "issue"]
     return {(one["code"], one["where"]): f"{one['where']}: {one['got']}" for one in found}
 
 

@@ -105,6 +105,23 @@ def plan_extension(
     target = choose_target(checkpoint, size, method, tensor)
     output = expand(out) if out is not None else Path(f"{source.title.rpartition('/')[2]}-{to}")
     refuse_place(output, source)
+    return _lay_out(os.fspath(model), source, checkpoint, target, output)
+
+
+def change_method(plan: Plan, method: str) -> Plan:
+    """The same plan for a text model by another method, without looking for the model's files or reading its tables again.
+
+    Raises:
+        OptionError: MP105, a target that the method cannot make. UnknownName: MP104. SpecError: MP103.
+    """
+    if method == str(plan.target.method.spec):
+        return plan
+    target = choose_target(plan.checkpoint, plan.target.new, method, plan.target.tables[0][0].key)
+    return _lay_out(plan.model, plan.source, plan.checkpoint, target, plan.output)
+
+
+def _lay_out(model: str, source: Source, checkpoint: Checkpoint, target: Target, output: Path) -> Plan:
+    """What every file of the new model becomes."""
     fresh, changes = _plan_tensors(checkpoint, target, source)
     members, stale = drop_stale(source, checkpoint)
     contents: dict[str, bytes | Rewrite] = dict(_plan_weights(checkpoint, fresh, source))
@@ -120,9 +137,7 @@ def plan_extension(
     changes += [Change("not_copied", name, "", None, why) for name, why in (*source.left, *stale)]
     needed = _SPARE_BYTES + sum(_size_of(member, contents.get(member.name)) for member in members)
     refuse_small_disk(output, needed)
-    return Plan(
-        os.fspath(model), source, checkpoint, target, output, members, contents, tuple(changes), needed
-    )
+    return Plan(model, source, checkpoint, target, output, members, contents, tuple(changes), needed)
 
 
 def read_size(to: int | str | tuple[int, int]) -> Size:

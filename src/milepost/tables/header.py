@@ -57,7 +57,7 @@ def read_header(
         raise UnsafeFile(
             f"{name!r}: the header is too long",
             got=f"{length} bytes, at most {max_header_bytes} are read",
-            fix="raise the limit if you trust the file: --max-header BYTES",
+            fix="raise the limit if you trust the file: --max-header-bytes BYTES",
         )
     return parse_header(read(8, 8 + length), size, name, max_header_bytes // _BYTES_PER_TENSOR)
 

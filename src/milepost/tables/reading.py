@@ -97,7 +97,7 @@ def read(
     if not 0 < max_header_bytes <= LONGEST_HEADER_BYTES:
         raise OptionError(
             "the limit of a header is out of range",
-            got=f"--max-header {max_header_bytes}",
+            got=f"--max-header-bytes {max_header_bytes}",
             fix=f"give 1 to {LONGEST_HEADER_BYTES}; the safetensors library reads no longer ones",
         )
     choice = _Choice(tensor, first_row)

@@ -14,7 +14,7 @@ from milepost.errors import DataError, ModelError, OptionError, UnknownName
 from milepost.extension.source import Source, find_source
 from milepost.models.output import quietly
 from milepost.models.transformers_private import CAUSAL_LM_CLASSES, MASKED_LM_CLASSES
-from milepost.tables import parse_json, read
+from milepost.tables import PositionTable, parse_json, read
 from milepost.tuning.subject import KINDS, POOLINGS, Subject
 
 _T = TypeVar("_T")
@@ -36,11 +36,24 @@ _LEGACY_POOLINGS: Mapping[str, str] = {
 
 
 def load_subject(
+    model: str | os.PathLike[str], *, objective: str | None = None, tensor: str | None = None, **options: Any
+) -> Subject:
+    """Find and read a model's files, then `open_subject`.
+
+    Raises:
+        NoTable: MP122. MilepostError: what ``milepost.tables.read`` and `open_subject` raise.
+    """
+    source = find_source(model, None)
+    table = read(source.weights or source.folder).table(tensor)
+    return open_subject(model, source, table, objective=objective, **options)
+
+
+def open_subject(
     model: str | os.PathLike[str],
+    source: Source,
+    table: PositionTable,
     *,
     objective: str | None = None,
-    revision: str | None = None,
-    tensor: str | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Subject:
@@ -50,11 +63,11 @@ def load_subject(
     is run; nothing is written.
 
     Args:
-        model: a folder or a Hub id.
+        model: what the user called it.
+        source: its files.
+        table: its position table.
         objective: ``masked-lm``, ``causal-lm`` or ``embedding``. Without it, folders of sentence-transformers and models
             without a head are embedding models, others what their head is for.
-        revision: of a Hub id.
-        tensor: the key of the position table, where several could be meant.
         device: where the model goes.
         dtype: of the weights.
 
@@ -65,12 +78,9 @@ def load_subject(
         ModelError: MP124, images, encoder-decoder models, no tokenizer, no head, weights that do not load, or a
             pipeline that is more than a Transformer with pooling. UnknownName: MP104, no such objective.
         OptionError: MP105, no such device.
-        NoTable: MP122. MilepostError: what ``milepost.tables.read`` raises.
     """
     if objective is not None and objective not in KINDS:
         raise UnknownName.among("objective", objective, KINDS)
-    source = find_source(model, revision)
-    table = read(source.weights or source.folder).table(tensor)
     if table.kind == "patches":
         raise ModelError(
             "images cannot be measured yet",

@@ -1,4 +1,4 @@
-"""The verb ``tune``: train the rows of a position table, and nothing else."""
+"""The rows of a position table trained, written and measured."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DESIGN, _RESULT, _MODEL = "design.json", "result.json", "model"
 OnProgress = Callable[[str, int, int, float | None], None]
 
 
-def tune(
+def tune_rows(
     model: str | os.PathLike[str],
     data: str,
     *,
@@ -44,41 +44,17 @@ def tune(
     dry_run: bool = False,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Train the rows of a model's position table, with all else frozen, and say what that gained on held-out documents.
-
-    Windows of the length that the model knows are laid at random offsets, so a long table trains in the memory of a short one.
-    That trains what a window can show: how each row goes with the rows up to a window away, not relations over more.
-    Language models learn from their own head; embedding models are taught by themselves: the hidden states of a window anywhere
-    shall be those of the same window at the front.
-
-    Guarantee: rows that are not trained, reserved ones among them, and all other tensors are the same bytes afterwards. A run
-    that is killed at any moment is continued by the same call, to the same bytes on the same machine and versions. Documents that
-    decide when to stop, and those that are reported on, are whole ones, chosen by their hash, and never trained on.
+    """Train the rows of a model's position table, write the patch and the model, and measure; the work of `milepost.tune`.
 
     Args:
-        model: a folder or a Hub id. Only read.
-        data: what ``milepost.tasks.read_text`` takes.
         aim: which rows, by what objective, on what device, and which column of the data.
         recipe: how to train.
-        out: the run folder; ``milepost-runs/tune-HASH`` without it. It gets the state, ``result.json``, ``patch.safetensors``
-            and, with ``save="model"``, the folder ``model``.
-        save: ``model`` or ``patch``.
-        dry_run: say what would be trained on what; nothing is written.
-        on_progress: called with what is done (``train`` or ``measure``), how far, of how much, and the last loss.
 
     Returns:
         The document of ``schemas/tune.json``; ``helped`` says whether a gain was shown.
 
     Raises:
-        OptionError: MP105. ModelError: MP124, a model that cannot be trained so. DataError: MP110, too few or too short documents.
-        FolderError: MP107, a run folder of another design. TrialFailed: MP140, a loss that is no number.
-        MilepostError: what reading model and data raises.
-
-    >>> tune("no-such-model", "builtin:python-docs", aim=Aim(rows="some"))
-    Traceback (most recent call last):
-    milepost.errors.OptionError: [MP105] rows takes one of its words
-      got: 'some'
-      fix: one of: new, all
+        MilepostError: as `milepost.tune`.
     """
     if save not in SAVE:
         raise OptionError(

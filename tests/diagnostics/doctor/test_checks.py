@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import milepost
-from milepost.diagnostics.doctor import CHECKS, apply_fixes, doctor, plan_fixes
+from milepost.diagnostics.doctor import CHECKS, apply_fixes, diagnose, plan_fixes
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
 from folders import BERT, GPT2, LLAMA, OPT, ROBERTA, ROWS, VIT, make_folder, of, statuses, table
@@ -274,7 +274,7 @@ SILENT = {
 @pytest.mark.parametrize("name", FIRES)
 def test_a_check_fires(name: str, tmp_path: Path) -> None:
     code, status, settings = FIRES[name]
-    report = doctor(make_folder(tmp_path, **settings))
+    report = diagnose(make_folder(tmp_path, **settings))
     found = of(report, code)
     assert status in [finding["status"] for finding in found], found
     said = next(finding for finding in found if finding["status"] == status)
@@ -287,7 +287,7 @@ def test_a_check_fires(name: str, tmp_path: Path) -> None:
     ("code", "settings"), [(code, settings) for code, many in SILENT.items() for settings in many]
 )
 def test_a_check_stays_silent(code: str, settings: dict[str, Any], tmp_path: Path) -> None:
-    report = doctor(make_folder(tmp_path, **settings))
+    report = diagnose(make_folder(tmp_path, **settings))
     assert code not in statuses(report, "issue", "tip"), of(report, code)
 
 
@@ -300,7 +300,7 @@ def test_every_check_is_tested_both_ways() -> None:
     "config", [BERT, ROBERTA, GPT2, OPT, VIT, LLAMA], ids=lambda config: config["model_type"]
 )
 def test_a_sound_folder_has_no_issue(config: dict[str, Any], tmp_path: Path) -> None:
-    report = doctor(make_folder(tmp_path, config))
+    report = diagnose(make_folder(tmp_path, config))
     assert statuses(report, "issue", "tip") == set()
     assert report["changes"] == []
     assert {finding["code"] for finding in report["findings"]} == set(CHECKS)
@@ -311,11 +311,11 @@ def test_what_is_fixed_is_no_issue_any_more(name: str, tmp_path: Path) -> None:
     code, _, settings = FIRES[name]
     folder = make_folder(tmp_path, **settings)
     changes = plan_fixes(folder)
-    fixable = any("--fix" in finding["fix"] for finding in of(doctor(folder), code))
+    fixable = any("--fix" in finding["fix"] for finding in of(diagnose(folder), code))
     assert bool(changes) == fixable
     if changes:
         assert apply_fixes(folder, changes) == list(dict.fromkeys(change.file for change in changes))
-        assert code not in statuses(doctor(folder), "issue")
+        assert code not in statuses(diagnose(folder), "issue")
 
 
 def shards(folder: Path, total: object) -> Path:
@@ -338,15 +338,15 @@ SIZE = (ROWS + 10) * 8 * 4
 @pytest.mark.parametrize("total", [SIZE - 1, "many", 10**4000, None, [SIZE]])
 def test_a_wrong_total_size_is_found_and_mended(total: object, tmp_path: Path) -> None:
     folder = shards(tmp_path, total)
-    (finding,) = of(doctor(folder), "MP314")
+    (finding,) = of(diagnose(folder), "MP314")
     assert finding["status"] == ("not_applicable" if total is None else "issue")
     apply_fixes(folder, plan_fixes(folder))
-    assert total is None or of(doctor(folder), "MP314")[0]["status"] == "passed"
+    assert total is None or of(diagnose(folder), "MP314")[0]["status"] == "passed"
 
 
 @pytest.mark.parametrize("total", [SIZE, float(SIZE)])
 def test_a_right_total_size_passes(total: float, tmp_path: Path) -> None:
-    assert of(doctor(shards(tmp_path, total)), "MP314")[0]["status"] == "passed"
+    assert of(diagnose(shards(tmp_path, total)), "MP314")[0]["status"] == "passed"
 
 
 def test_a_stale_copy_is_told_from_the_same_one(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ def test_a_stale_copy_is_told_from_the_same_one(tmp_path: Path) -> None:
     (folder / "onnx").mkdir()
     (folder / "onnx" / "model.onnx").write_bytes(b"head" + rows[:16].tobytes())
     (folder / "flax_model.msgpack").write_bytes(rows.astype(np.float16).tobytes())
-    found = {finding["where"]: finding["status"] for finding in of(doctor(folder), "MP316")}
+    found = {finding["where"]: finding["status"] for finding in of(diagnose(folder), "MP316")}
     assert found == {
         "pytorch_model.bin": "issue",
         "onnx/model.onnx": "issue",
@@ -372,7 +372,7 @@ def test_a_copy_across_the_borders_of_what_is_read_at_once_is_found(
     folder = make_folder(tmp_path, BERT)
     for shift in (0, 1, 7, 39, 40, 41):
         (folder / "tf_model.h5").write_bytes(bytes(shift) + table(ROWS).tobytes())
-        assert of(doctor(folder), "MP316")[0]["status"] == "passed"
+        assert of(diagnose(folder), "MP316")[0]["status"] == "passed"
 
 
 def test_limits_name_their_place(tmp_path: Path) -> None:
@@ -394,12 +394,12 @@ def test_limits_name_their_place(tmp_path: Path) -> None:
 def test_counted_gradients_say_what_was_trained(tmp_path: Path) -> None:
     counts = np.array([5] * 20 + [0] * (ROWS - 20), np.int64)
     folder = make_folder(tmp_path, BERT, tensors={"embeddings.position_embeddings.trained_counts": counts})
-    assert doctor(folder)["limits"]["trained"]["value"] == 20
+    assert diagnose(folder)["limits"]["trained"]["value"] == 20
 
 
 def test_the_limit_lives_in_the_tokenizer_where_sentence_transformers_keeps_it_now(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, BERT, tokenizer_config={"model_max_length": 16}, modules=[])
-    limits = doctor(folder)["limits"]
+    limits = diagnose(folder)["limits"]
     assert limits["tuned"] == {
         "value": 16,
         "where": "tokenizer_config.json: model_max_length",
@@ -411,20 +411,20 @@ def test_the_transformer_may_lie_one_folder_below(tmp_path: Path) -> None:
     make_folder(tmp_path / "0_Transformer", BERT, sentence_bert_config={"max_seq_length": ROWS + 1})
     module = {"idx": 0, "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}
     (tmp_path / "modules.json").write_text(json.dumps([module]))
-    assert "MP311" in statuses(doctor(tmp_path), "issue")
+    assert "MP311" in statuses(diagnose(tmp_path), "issue")
     apply_fixes(tmp_path, plan_fixes(tmp_path))
-    assert "MP311" not in statuses(doctor(tmp_path), "issue")
+    assert "MP311" not in statuses(diagnose(tmp_path), "issue")
 
 
 def test_a_single_file_is_checked_with_what_lies_beside_it(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, BERT, tokenizer_config={})
-    assert "MP306" in statuses(doctor(folder / "model.safetensors"), "issue")
+    assert "MP306" in statuses(diagnose(folder / "model.safetensors"), "issue")
 
 
 def test_a_report_fits_its_schema(tmp_path: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((Path(milepost.__file__).parent / "schemas" / "doctor.json").read_text("utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
-    report = doctor(make_folder(tmp_path, BERT, tokenizer_config={}, tokenizer={"truncation": TRUNCATION}))
+    report = diagnose(make_folder(tmp_path, BERT, tokenizer_config={}, tokenizer={"truncation": TRUNCATION}))
     validator.validate(json.loads(json.dumps(report)))
     assert not validator.is_valid(report | {"findings": []})

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milepost.diagnostics.doctor import FieldChange, apply_fixes, doctor, plan_fixes
+from milepost.diagnostics.doctor import FieldChange, apply_fixes, diagnose, plan_fixes
 from milepost.errors import DataError, FolderError, OptionError, UnsafeFile
 from milepost.storage.json_edits import replace_value
 
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_plan_from_the_report_is_the_plan_from_the_model(folder: Path) -> None:
-    report = json.loads(json.dumps(doctor(folder)))
+    report = json.loads(json.dumps(diagnose(folder)))
     assert plan_fixes(report) == plan_fixes(folder) == [LIMIT]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from milepost.diagnostics.doctor import apply_fixes, doctor, plan_fixes
+from milepost.diagnostics.doctor import apply_fixes, diagnose, plan_fixes
 from milepost.errors import MilepostError, UnsafeFile
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
@@ -65,7 +65,7 @@ def test_odd_values_give_a_report_or_an_error_of_our_own(seed: int, tmp_path: Pa
         for name, document in documents.items():
             (folder / f"{name}.json").write_text(json.dumps(document))
         try:
-            report = doctor(folder)
+            report = diagnose(folder)
             json.dumps(report, allow_nan=False)
             apply_fixes(folder, plan_fixes(report))
             reports += 1
@@ -88,7 +88,7 @@ def test_damaged_bytes_give_a_report_or_an_error_of_our_own(seed: int, tmp_path:
         path = folder / f"{name}.json"
         path.write_bytes(raw[: rng.randint(1, len(raw))] if rng.random() < 0.3 else raw)
         try:
-            apply_fixes(folder, plan_fixes(doctor(folder)))
+            apply_fixes(folder, plan_fixes(diagnose(folder)))
         except MilepostError:
             refused += 1
         for other, kept in whole.items():
@@ -117,10 +117,10 @@ def test_a_malformed_file_is_refused_by_name(raw: bytes, name: str, tmp_path: Pa
     folder = make_folder(tmp_path, BERT)
     (folder / name).write_bytes(raw)
     if name == "modules.json" and raw == b"[]":
-        assert doctor(folder)["findings"]
+        assert diagnose(folder)["findings"]
         return
     with pytest.raises(UnsafeFile) as caught:
-        doctor(folder)
+        diagnose(folder)
     assert name in str(caught.value)
     assert caught.value.exit_code == 3
 
@@ -136,10 +136,10 @@ def test_nothing_outside_the_folder_is_read(name: str, tmp_path: Path) -> None:
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).symlink_to(secret)
     if name.endswith(".onnx"):
-        assert "MP316" in statuses(doctor(folder), "cannot_tell")
+        assert "MP316" in statuses(diagnose(folder), "cannot_tell")
         return
     with pytest.raises(UnsafeFile, match="link"):
-        doctor(folder)
+        diagnose(folder)
 
 
 @pytest.mark.parametrize("path", ["..", "../other", "/etc", "a/b", "a\\b", "C:", "x" * 300, "a\x00b"])
@@ -147,7 +147,7 @@ def test_modules_never_lead_out_of_the_folder(path: str, tmp_path: Path) -> None
     folder = make_folder(tmp_path / "model", BERT, modules=[{"path": path, "type": "x.Transformer"}])
     make_folder(tmp_path / "other", BERT)
     with pytest.raises(UnsafeFile):
-        doctor(folder)
+        diagnose(folder)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(folder / "tokenizer.json")
     os.mkfifo(folder / "pytorch_model.bin")
     with pytest.raises(UnsafeFile, match="no plain file"):
-        doctor(folder)
+        diagnose(folder)
 
 
 def test_a_large_tokenizer_is_read_at_its_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,11 +165,11 @@ def test_a_large_tokenizer_is_read_at_its_head(tmp_path: Path, monkeypatch: pyte
     folder = make_folder(tmp_path, BERT)
     head = '{"version": "1.0", "truncation": {"max_length": 16}, "padding": null, "model": '
     (folder / "tokenizer.json").write_text(head + '"x' * 200)
-    assert doctor(folder)["limits"]["truncation"]["value"] == 16
+    assert diagnose(folder)["limits"]["truncation"]["value"] == 16
     # where the head does not hold both, all of it is read, and refused
     (folder / "tokenizer.json").write_text('{"truncation": null, "model": ' + '"x' * 200)
     with pytest.raises(UnsafeFile):
-        doctor(folder)
+        diagnose(folder)
 
 
 def test_torch_and_transformers_are_not_imported(tmp_path: Path) -> None:

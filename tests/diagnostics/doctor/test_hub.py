@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.diagnostics.doctor import doctor
+from milepost.diagnostics.doctor import diagnose
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
 from folders import ROBERTA, ROWS, make_folder, of, statuses
@@ -81,11 +81,11 @@ def test_a_model_on_the_hub_is_read_like_a_folder(first: bool, hub: Hub) -> None
     rest = {"model": {"vocab": {f"token{i}": i for i in range(20_000)}}}
     tokenizer = head | rest if first else rest | head
     make_folder(hub.folder, ROBERTA, tokenizer_config={"model_max_length": ROWS + 2}, tokenizer=tokenizer)
-    report = doctor("org/name")
+    report = diagnose("org/name")
     assert report["source"] == "org/name"
     assert statuses(report, "issue") == {"MP307", "MP309", "MP310"}
     assert [found["where"] for found in of(report, "MP316")] == ["onnx/model.onnx"]
-    local = doctor(hub.folder)
+    local = diagnose(hub.folder)
     assert local["limits"] == report["limits"]
     assert local["changes"] == report["changes"]
     size = (hub.folder / "tokenizer.json").stat().st_size

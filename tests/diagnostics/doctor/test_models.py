@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from milepost.diagnostics.doctor import apply_fixes, doctor, plan_fixes
+from milepost.diagnostics.doctor import apply_fixes, diagnose, plan_fixes
 from milepost.diagnostics.doctor.checks.rotary import ROPE_FIELDS
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
@@ -55,13 +55,13 @@ def test_what_transformers_saves_is_sound_and_one_token_too_many_is_not(kind: st
     settings, usable = MODELS[kind]
     folder = save(kind, tmp_path, settings)
     set_limit(folder, usable)
-    report = doctor(folder)
+    report = diagnose(folder)
     assert statuses(report, "issue") == set(), [f for f in report["findings"] if f["status"] == "issue"]
     assert report["limits"]["usable"]["value"] == usable
     set_limit(folder, usable + 1)
-    assert statuses(doctor(folder), "issue") == {"MP307"}
+    assert statuses(diagnose(folder), "issue") == {"MP307"}
     apply_fixes(folder, plan_fixes(folder))
-    assert statuses(doctor(folder), "issue") == set()
+    assert statuses(diagnose(folder), "issue") == set()
 
 
 def test_a_configuration_that_is_mended_loads_again(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_configuration_that_is_mended_loads_again(tmp_path: Path) -> None:
     )
     with pytest.raises(RuntimeError):
         transformers.AutoModel.from_pretrained(folder)
-    assert statuses(doctor(folder), "issue") == {"MP301"}
+    assert statuses(diagnose(folder), "issue") == {"MP301"}
     apply_fixes(folder, plan_fixes(folder))
     assert transformers.AutoModel.from_pretrained(folder).config.max_position_embeddings == 42
 
@@ -82,13 +82,13 @@ def test_the_total_size_that_transformers_writes_is_right(tmp_path: Path) -> Non
     settings, _ = MODELS["bert"]
     folder = save("bert", tmp_path, settings, max_shard_size="4KB")
     assert len(list(folder.glob("*.safetensors"))) > 1
-    assert of(doctor(folder), "MP314")[0]["status"] == "passed"
+    assert of(diagnose(folder), "MP314")[0]["status"] == "passed"
 
 
 def test_relative_positions_are_dropped_as_the_finding_says(tmp_path: Path) -> None:
     settings, _ = MODELS["bert"]
     folder = save("bert", tmp_path, settings | {"position_embedding_type": "relative_key"})
-    assert "MP303" in statuses(doctor(folder), "issue")
+    assert "MP303" in statuses(diagnose(folder), "issue")
     model = transformers.AutoModel.from_pretrained(folder)
     assert model.config.position_embedding_type == "relative_key"
     assert not [name for name, _ in model.named_parameters() if "distance" in name]
@@ -100,11 +100,11 @@ def test_an_image_processor_of_another_size_is_found(tmp_path: Path) -> None:
     (folder / "preprocessor_config.json").write_text(
         json.dumps(transformers.ViTImageProcessor(size={"height": 32, "width": 32}).to_dict())
     )
-    assert of(doctor(folder), "MP317")[0]["status"] == "passed"
+    assert of(diagnose(folder), "MP317")[0]["status"] == "passed"
     (folder / "preprocessor_config.json").write_text(json.dumps(transformers.ViTImageProcessor().to_dict()))
-    assert of(doctor(folder), "MP317")[0]["status"] == "issue"
+    assert of(diagnose(folder), "MP317")[0]["status"] == "issue"
     apply_fixes(folder, plan_fixes(folder))
-    assert of(doctor(folder), "MP317")[0]["status"] == "passed"
+    assert of(diagnose(folder), "MP317")[0]["status"] == "passed"
 
 
 def test_both_towers_of_clip_are_read(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_both_towers_of_clip_are_read(tmp_path: Path) -> None:
     }
     folder = save("clip", tmp_path, settings)
     set_limit(folder, 40)
-    report = doctor(folder)
+    report = diagnose(folder)
     assert statuses(report, "issue") == set()
     assert [(table["role"], table["usable"]) for table in report["tables"]] == [("text", 40), ("vision", 17)]
     config = json.loads((folder / "config.json").read_text())
@@ -125,7 +125,7 @@ def test_both_towers_of_clip_are_read(tmp_path: Path) -> None:
     (change,) = plan_fixes(folder)
     assert (change.field, change.old, change.new) == ("text_config.max_position_embeddings", 77, 40)
     apply_fixes(folder, [change])
-    assert statuses(doctor(folder), "issue") == set()
+    assert statuses(diagnose(folder), "issue") == set()
 
 
 def test_whispers_limit_is_its_decoders(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_whispers_limit_is_its_decoders(tmp_path: Path) -> None:
              "pad_token_id": 3, "num_mel_bins": 8, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}  # fmt: skip
     folder = save("whisper", tmp_path, small | {"max_source_positions": 60, "max_target_positions": 20})
     set_limit(folder, 1024)
-    report = doctor(folder)
+    report = diagnose(folder)
     assert report["limits"]["usable"]["value"] == 20
     assert {table["role"] for table in report["tables"]} == {"decoder", "audio"}
     assert {change.new for change in plan_fixes(folder) if change.file == "tokenizer_config.json"} == {20}
@@ -148,7 +148,7 @@ def test_a_vision_towers_rows_are_no_text_limit(tmp_path: Path) -> None:
         "text_config": SMALL | {"model_type": "llama", "max_position_embeddings": 96},
         "vision_config": vision | {"image_size": 32, "patch_size": 8},
     }
-    report = doctor(save("llava", tmp_path, settings))
+    report = diagnose(save("llava", tmp_path, settings))
     assert report["limits"]["usable"]["value"] is None
     assert report["limits"]["configured"]["value"] == 96
     assert [table["role"] for table in report["tables"]] == ["vision"]
@@ -179,17 +179,17 @@ def test_windows_are_as_the_models_have_them(
 ) -> None:
     base = SMALL if kind != "led" else {"vocab_size": 30}
     folder = save(kind, tmp_path, base | settings)
-    assert of(doctor(folder), "MP321")[0]["status"] in ("issue", "tip")
+    assert of(diagnose(folder), "MP321")[0]["status"] in ("issue", "tip")
     assert runs(folder, fits) and not runs(folder, fails)
 
 
 def test_an_odd_longformer_window_does_not_load(tmp_path: Path) -> None:
     folder = save("longformer", tmp_path, SMALL | {"attention_window": [4], "max_position_embeddings": 40})
-    assert of(doctor(folder), "MP321")[0]["status"] == "passed"
+    assert of(diagnose(folder), "MP321")[0]["status"] == "passed"
     path = folder / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"attention_window": [5]}))
-    assert of(doctor(folder), "MP321")[0]["status"] == "issue"
+    assert of(diagnose(folder), "MP321")[0]["status"] == "issue"
     with pytest.raises(AssertionError):
         transformers.AutoModel.from_pretrained(folder)
 
@@ -222,7 +222,7 @@ def minilm() -> Path:
 
 
 def test_minilm_was_tuned_on_less_than_its_table_holds() -> None:
-    report = doctor(minilm())
+    report = diagnose(minilm())
     values = {name: limit["value"] for name, limit in report["limits"].items()}
     assert (values["allocated"], values["usable"], values["tokenizer"]) == (512, 512, 512)
     assert values["tuned"] == 256
@@ -238,7 +238,7 @@ def test_counts_of_minilm_are_capped_until_truncation_is_off(tmp_path: Path) -> 
     stock = tokenizers.Tokenizer.from_file(str(minilm() / "tokenizer.json"))
     assert len(stock.encode("word " * 300).ids) == 128
     assert len(stock.encode("word").ids) == 128
-    counted = doctor(minilm(), text=text)["text"]
+    counted = diagnose(minilm(), text=text)["text"]
     assert counted["longest"] == 302
     assert counted["limits"]["truncation"]["tokens_cut"] == 302 - 128
     assert counted["limits"]["usable"]["tokens_cut"] == 0

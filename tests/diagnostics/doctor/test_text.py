@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.diagnostics.doctor import doctor
+from milepost.diagnostics.doctor import diagnose
 from milepost.errors import DataError, MissingExtra, OptionError
 
 sys.path.insert(0, str(Path(__file__).parent))  # the folders are a module beside the tests
@@ -48,7 +48,7 @@ def text(tmp_path: Path) -> Path:
 
 def test_each_limit_is_counted_with_truncation_and_padding_off(folder: Path, text: Path) -> None:
     # with the two special tokens: 3, 8, 12 and 100 tokens
-    counted = doctor(folder, text=text)["text"]
+    counted = diagnose(folder, text=text)["text"]
     assert (counted["texts"], counted["tokens"], counted["longest"], counted["median"]) == (4, 123, 100, 10)
     cut = {
         name: (found["limit"], found["texts_cut"], found["tokens_cut"])
@@ -69,7 +69,7 @@ def test_another_tokenizer_can_count(folder: Path, text: Path, tmp_path: Path) -
     other = tmp_path / "other"
     other.mkdir()
     (other / "tokenizer.json").write_text(json.dumps(TOKENIZER | {"post_processor": None}))
-    counted = doctor(folder, text=text, tokenizer=other)["text"]
+    counted = diagnose(folder, text=text, tokenizer=other)["text"]
     assert (counted["tokenizer"], counted["tokens"]) == (str(other), 123 - 2 * 4)
 
 
@@ -77,12 +77,12 @@ def test_the_report_with_a_text_fits_its_schema(folder: Path, text: Path) -> Non
     jsonschema = pytest.importorskip("jsonschema")
     from milepost.reporting.schemas import read_schema
 
-    jsonschema.validate(doctor(folder, text=text), read_schema("doctor"))
+    jsonschema.validate(diagnose(folder, text=text), read_schema("doctor"))
 
 
 def test_a_tokenizer_without_a_text_is_refused(folder: Path) -> None:
     with pytest.raises(OptionError, match="counts a text"):
-        doctor(folder, tokenizer=folder)
+        diagnose(folder, tokenizer=folder)
 
 
 @pytest.mark.parametrize("raw", [b"", b" \n\n", b"\xff\xfe"])
@@ -90,22 +90,22 @@ def test_a_file_without_text_is_refused(raw: bytes, folder: Path, tmp_path: Path
     path = tmp_path / "bad.txt"
     path.write_bytes(raw)
     with pytest.raises(DataError):
-        doctor(folder, text=path)
+        diagnose(folder, text=path)
 
 
 def test_a_missing_file_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
-        doctor(folder, text=tmp_path / "none.txt")
+        diagnose(folder, text=tmp_path / "none.txt")
     with pytest.raises(DataError, match=r"no tokenizer\.json"):
-        doctor(folder, text=folder / "config.json", tokenizer=tmp_path)
+        diagnose(folder, text=folder / "config.json", tokenizer=tmp_path)
     with pytest.raises(OptionError, match="local tokenizer"):
-        doctor(folder, text=folder / "config.json", tokenizer="organisation/name")
+        diagnose(folder, text=folder / "config.json", tokenizer="organisation/name")
 
 
 def test_a_tokenizer_that_cannot_be_loaded_is_refused(folder: Path, text: Path) -> None:
     (folder / "tokenizer.json").write_text('{"model": {"type": "\\u001b[31m"}}')
     with pytest.raises(DataError, match="no tokenizer") as caught:
-        doctor(folder, text=text)
+        diagnose(folder, text=text)
     assert "\x1b" not in str(caught.value)
 
 
@@ -114,5 +114,5 @@ def test_without_the_tokenizers_package_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(MissingExtra, match="torch"):
-        doctor(folder, text=text)
-    assert doctor(folder)["text"] is None
+        diagnose(folder, text=text)
+    assert diagnose(folder)["text"] is None

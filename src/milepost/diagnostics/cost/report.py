@@ -1,4 +1,4 @@
-"""The verb ``cost``."""
+"""A model's position encoding and its alternatives, priced."""
 
 from __future__ import annotations
 
@@ -23,42 +23,27 @@ _TRAINING_BYTES = {
 }
 
 
-def cost(
+def price_model(
     model: str | os.PathLike[str] | Mapping[str, Any],
     *,
-    lengths: Sequence[int] | None = None,
+    lengths: str | Sequence[int] | None = None,
     encodings: str | None = None,
     max_len: int | None = None,
     revision: str | None = None,
 ) -> dict[str, Any]:
-    """Say what a model's position encoding and its alternatives cost, from the configuration alone.
-
-    Numbers follow from formulas (``docs/cost.md``) that tests hold against the encodings themselves: the
-    parameters that they have, the operations that they run. Nothing is built and torch is not imported.
-
-    Args:
-        model: a folder with ``config.json``, such a file, a Hub id, or the configuration as a mapping.
-        lengths: of the sequence, in tokens; by default the positions that the model has.
-        encodings: specs, comma separated; by default all that this model can have, for any direction of
-            attention. ``rotary`` needs an even head width, those for images a grid of patches.
-        max_len: positions that tables get, instead of the model's own.
-        revision: of a Hub id.
+    """Compute what a model's position encoding and its alternatives cost, as `milepost.cost` says.
 
     Returns:
         The document of ``schemas/cost.json``. The model's own encoding comes first among ``encodings``.
 
     Raises:
-        UnknownFamily: MP120. DataError: MP110. UnsafeFile: MP130. HubError: MP131.
-        UnknownName: MP104. SpecError: MP103. OptionError: MP105.
-
-    >>> gpt3 = {"model_type": "gpt2", "n_positions": 2048, "n_embd": 12288, "n_head": 96, "n_layer": 96}
-    >>> cost(gpt3)["present"]["parameters"]
-    25165824
+        MilepostError: as `milepost.cost`.
     """
     if max_len is not None and max_len < 1:
         raise OptionError("max_len counts positions", got=f"max_len={max_len}", fix="--max-len 1 or more")
+    wanted = _read_lengths(lengths)
     shape = read_shape(model, revision=revision, max_len=max_len)
-    asked = sorted(set(lengths)) if lengths else [shape.sizes.max_len]
+    asked = wanted or [shape.sizes.max_len]
     for number in (*asked, shape.sizes.max_len):
         if not 0 < number < 2**31:
             raise OptionError("lengths are positive numbers", got=str(number), fix="--lengths 512,2048")
@@ -84,6 +69,14 @@ def cost(
             _priced(spec, sizes, asked) | {"present": text == present} for text, spec in specs.items()
         ],
     }
+
+
+def _read_lengths(lengths: str | Sequence[int] | None) -> list[int]:
+    try:
+        parts = lengths.split(",") if isinstance(lengths, str) else lengths or ()
+        return sorted({int(part) for part in parts})
+    except ValueError:
+        raise OptionError("lengths are whole numbers", got=str(lengths), fix="--lengths 512,2048") from None
 
 
 def _present(shape: Shape) -> dict[str, Any]:

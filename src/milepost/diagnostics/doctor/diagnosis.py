@@ -1,4 +1,4 @@
-"""The verb ``doctor``: every place where a length lives in a model's folder, and where they disagree."""
+"""Every place where a length lives in a model's folder, and where they disagree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from milepost.tables import MAX_HEADER_BYTES
 SCHEMA_VERSION = 1
 
 
-def doctor(
+def diagnose(
     model: str | os.PathLike[str],
     *,
     revision: str | None = None,
@@ -24,19 +24,10 @@ def doctor(
     max_header_bytes: int = MAX_HEADER_BYTES,
     allow_pickle: bool = False,
 ) -> dict[str, Any]:
-    """Read all limits of a model and compare them with each other; nothing is built or written, torch is not imported.
-
-    Args:
-        model: a folder, a ``.safetensors`` file with its JSON files next to it, or a Hub id.
-        revision: of a Hub id.
-        text: a file with one text a line: says how much of it each limit cuts.
-        tokenizer: the folder whose ``tokenizer.json`` counts; the model's own without it.
-        max_header_bytes: longer headers are refused.
-        allow_pickle: let torch's ``weights_only`` loader read ``.bin`` and ``.pt``.
+    """Read all limits of a model and compare them, as `milepost.doctor` says; nothing is built or written.
 
     Returns:
-        The document of ``schemas/doctor.json``: ``limits`` (each with value, where it stands and a note), ``tables``, ``findings``,
-        ``changes`` (what ``apply_fixes`` would write) and ``text`` (None without that option).
+        The document of ``schemas/doctor.json``; its ``changes`` are what ``apply_fixes`` would write.
 
     Raises:
         MilepostError: what ``milepost.tables.read`` raises. UnsafeFile: MP130, also for malformed JSON files.

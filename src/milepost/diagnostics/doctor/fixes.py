@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -64,6 +65,20 @@ def preview_fixes(
         old, now = texts.get(change.file) or (_read(folder, change),) * 2
         texts[change.file] = old, _edit(change, now)
     return texts
+
+
+def describe_fixes(model: str | os.PathLike[str], changes: Iterable[FieldChange]) -> list[str]:
+    """What ``apply_fixes`` would write, as the lines of a unified diff. Nothing is written.
+
+    Raises:
+        MilepostError: as ``preview_fixes``.
+    """
+    lines: list[str] = []
+    for name, (old, new) in preview_fixes(model, changes).items():
+        lines += difflib.unified_diff(
+            old.splitlines(), new.splitlines(), f"a/{name}", f"b/{name}", lineterm=""
+        )
+    return lines
 
 
 def apply_fixes(model: str | os.PathLike[str], changes: Iterable[FieldChange]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verb ``inspect``: what the position tables of a checkpoint have learned."""
+"""What the position tables of a checkpoint have learned."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SCALE = ("norm_mean", "norm_sd")
 _INITIAL_SD = ("initializer_range", "init_std")
 
 
-def inspect(
+def inspect_model(
     model: str | os.PathLike[str],
     *,
     revision: str | None = None,
@@ -42,34 +42,13 @@ def inspect(
     max_header_bytes: int = MAX_HEADER_BYTES,
     allow_pickle: bool = False,
 ) -> dict[str, Any]:
-    """Measure the position tables of a model and check them; the model is not built, and torch is not imported.
-
-    Same files and options, same result, on one kind of machine.
-
-    Args:
-        model: a folder, a ``.safetensors`` file, a ``.npy`` table or a Hub id.
-        revision: of a Hub id.
-        tensor: the key of the table, where the family is unknown.
-        first_row: the row of position 0, with ``tensor`` or a ``.npy`` table.
-        chance: simulate chance levels for exactly this size (some seconds) instead of taking those that ship.
-        compare: another model (before fine-tuning, before extension) to compare the tables with, read in the same way.
-        max_header_bytes: longer headers are refused.
-        allow_pickle: let torch's ``weights_only`` loader read ``.bin`` and ``.pt``.
+    """Read, measure and check the position tables of a model, as `milepost.inspect` says; nothing is written.
 
     Returns:
-        The document of ``schemas/inspect.json``: a table has ``metrics`` (value, chance level and how that was obtained), ``findings``
-        and ``pictures``. ``other_tables`` names tensors that look like position tables and were not inspected; ask for them with
-        ``tensor``. ``comparison`` is None without ``compare``.
+        The document of ``schemas/inspect.json``.
 
     Raises:
         MilepostError: what ``milepost.tables.read`` raises. OptionError: MP105, nothing to compare.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(f"{folder}/table.npy", np.random.default_rng(0).normal(size=(64, 32)).astype(np.float32))
-    ...     found = inspect(f"{folder}/table.npy", first_row=0)
-    >>> [finding["code"] for finding in found["tables"][0]["findings"] if finding["status"] == "tip"]
-    ['MP211']
     """
     reader = partial(
         read, tensor=tensor, first_row=first_row, max_header_bytes=max_header_bytes, allow_pickle=allow_pickle

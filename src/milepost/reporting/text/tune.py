@@ -125,7 +125,7 @@ def _print_gains(gains: list[Mapping[str, Any]], console: Console) -> None:
 
 
 def print_patch(result: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print the document of ``apply_patch``."""
+    """Print the document of ``patch``."""
     from rich.console import Console
 
     document = clean(result)

@@ -23,6 +23,8 @@ from milepost.storage.files import expand
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from milepost.extension.source import Source
+    from milepost.tables import Checkpoint
     from milepost.tasks import TextSource
     from milepost.tuning.selection.cache import Cache
     from milepost.tuning.selection.evaluation import Outcome, Reading, ReadingMetric, Text
@@ -36,7 +38,7 @@ FEWEST_DOCUMENTS: Final = 3
 class Selection:
     """What is measured, as `milepost.choose` takes it."""
 
-    to: int | str
+    to: int | str | tuple[int, int]
     candidates: Sequence[str] | str | None
     documents: int
     text_column: str | None
@@ -51,11 +53,18 @@ class Selection:
 
 def measure_methods(
     model: str | os.PathLike[str],
+    source: Source,
+    checkpoint: Checkpoint,
     data: str,
     wanted: Selection,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure every candidate on documents, and compare all with the model as it is; the work of `milepost.choose`.
+
+    Args:
+        model: what the user called it.
+        source: its files.
+        checkpoint: what was read of them.
 
     Returns:
         The document of ``schemas/choose.json``.
@@ -69,19 +78,17 @@ def measure_methods(
     methods, length = _build(wanted.candidates), _read_length(wanted.to)
     _refuse_numbers(wanted.documents, wanted.seed)
     from milepost.tasks import read_text
-    from milepost.tuning.loading import load_subject
+    from milepost.tuning.loading import open_subject
     from milepost.tuning.selection.cache import Cache, make_folder
     from milepost.tuning.selection.evaluation import LossReading, PassageReading
 
     say = on_progress or (lambda what, done, total: None)
-    source = read_text(data, wanted.text_column, header=wanted.header)
+    texts_read = read_text(data, wanted.text_column, header=wanted.header)
     say("loading the model", 0, 0)
-    revision, tensor = wanted.revision, wanted.tensor
-    subject = load_subject(
-        model, objective=wanted.objective, revision=revision, tensor=tensor, device=wanted.device
-    )
+    table = checkpoint.table(wanted.tensor)
+    subject = open_subject(model, source, table, objective=wanted.objective, device=wanted.device)
     say("counting tokens", 0, 0)
-    texts, longer = _draw(subject, source.documents, length, wanted.documents, wanted.seed)
+    texts, longer = _draw(subject, texts_read.documents, length, wanted.documents, wanted.seed)
     cache = None if wanted.cache is None else expand(wanted.cache)
     if cache is not None:
         make_folder(cache)  # before the minutes of measuring
@@ -90,11 +97,11 @@ def measure_methods(
     ask = PassageReading if subject.kind == "embedding" else LossReading
     reading = ask(subject, texts, seed=wanted.seed, tick=progress.tick)
     baseline = reading.baseline()
-    kept = Cache(cache, reading, baseline, to=length, tensor=tensor)
+    kept = Cache(cache, reading, baseline, to=length, tensor=wanted.tensor)
     measured = []
     for method in methods:
         progress.begin(str(method.spec))
-        measured.append(_measure(reading, method, length, tensor, kept))
+        measured.append(_measure(reading, method, length, wanted.tensor, kept))
     return {
         "schema_version": SCHEMA_VERSION,
         "source": os.fspath(model),
@@ -104,16 +111,16 @@ def measure_methods(
         "to_length": length,
         "seed": wanted.seed,
         "milepost_version": __version__,
-        "data": _describe_data(source, texts, longer),
+        "data": _describe_data(texts_read, texts, longer),
         "metrics": [_describe_metric(metric, reading) for metric in reading.metrics],
-        **_rule(reading, baseline, measured, _command(os.fspath(model), length, revision, tensor)),
+        **_rule(reading, baseline, measured, _command(os.fspath(model), length, wanted)),
         "extension": None,
     }
 
 
-def _command(model: str, length: int, revision: str | None, tensor: str | None) -> str:
+def _command(model: str, length: int, wanted: Selection) -> str:
     """What extends the model on a command line, without the method."""
-    options = {"--to": str(length), "--revision": revision, "--tensor": tensor}
+    options = {"--to": str(length), "--revision": wanted.revision, "--tensor": wanted.tensor}
     words = [word for name, value in options.items() if value is not None for word in (name, value)]
     return shlex.join(["milepost", "extend", model, *words])
 
@@ -164,7 +171,7 @@ def _describe_metric(metric: ReadingMetric, reading: Reading) -> dict[str, Any]:
     return {"name": metric.name, "title": metric.title, "better": better, "decides": decides}
 
 
-def _read_length(to: int | str) -> int:
+def _read_length(to: int | str | tuple[int, int]) -> int:
     length = read_size(to)
     if not isinstance(length, int):
         raise ModelError("images cannot be measured yet", got=f"{to}", fix="choose a method with --method")

@@ -19,7 +19,7 @@ from milepost.extension.documents import RECORD
 from milepost.extension.source import Source, find_source
 from milepost.tables import Checkpoint, PositionTable, read
 from milepost.tasks import TextSource, read_text
-from milepost.tuning.loading import load_subject
+from milepost.tuning.loading import open_subject
 from milepost.tuning.patch import hash_tensors
 from milepost.tuning.subject import Subject
 from milepost.tuning.training.training import Recipe
@@ -128,7 +128,7 @@ def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe)
         )
     refuse_quantised(checkpoint, table)
     span, trained = _choose_span(checkpoint, table, aim)
-    subject = load_subject(model, objective=aim.objective, tensor=table.key, device=aim.device)
+    subject = open_subject(model, source, table, objective=aim.objective, device=aim.device)
     if subject.room(span.window) < _SHORTEST:
         raise OptionError(
             "the window is too short for a text",
