@@ -124,6 +124,18 @@ def nested(default: str, inside: Callable[[str], Mapping[str, Option]], *, note:
     return Option(Spec(default), "spec", inside=inside, note=note)
 
 
+def like(default: Value) -> Option:
+    """An option that takes anything of its default's kind.
+
+    >>> like(4).allowed, like(0.5).allowed, like("open").allowed
+    ('a whole number', 'a number', 'a text')
+    """
+    if isinstance(default, str):
+        return text(default)
+    assert not isinstance(default, Spec), default
+    return Option(default, "whole number" if isinstance(default, int) else "number")
+
+
 class SpecOptions(dict[str, Value]):
     """Complete options, each of its kind, and readers with the types that code asks for."""
 

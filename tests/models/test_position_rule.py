@@ -15,8 +15,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import milepost
-from milepost.encodings import build
-from milepost.encodings.base import Geometry
+from milepost.encodings import Geometry, build
 from milepost.errors import ExtendRefused, PastTheEnd, SwapRefused, UnknownFamily, UnsafeFile
 from milepost.extension.reload_worker import measure
 from milepost.extension.target import rule_types

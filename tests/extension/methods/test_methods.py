@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from milepost.extension.methods import (
     registered_methods,
 )
 from milepost.extension.methods.base import register_method
-from milepost.spec import parse_spec
+from milepost.spec import Spec, parse_spec
 
 PAGE = Path(__file__).parents[3] / "docs" / "extension.md"
 TEXT = [name for name, cls in registered_methods().items() if cls.kind == "text"]
@@ -189,6 +191,39 @@ def test_each_kind_of_table_has_its_methods() -> None:
 def test_bad_specs_are_refused(text: str, error: type[MilepostError]) -> None:
     with pytest.raises(error):
         build_method(text)
+
+
+@given(st.sampled_from(list(registered_methods())), st.data())
+def test_a_spec_is_accepted_exactly_where_the_class_accepts_its_options(
+    name: str, data: st.DataObject
+) -> None:
+    cls = registered_methods()[name]
+    values = st.sampled_from([-1, 0, 0.5, 1, 2, 7, 0.3, "open", "aligned", "loose", "two words"])
+    keys = [*cls.known_options(), "speed"]
+    options = data.draw(st.dictionaries(st.sampled_from(keys), values, max_size=2))
+    spec = parse_spec(str(Spec(name, options)))
+
+    def refused(call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except (MilepostError, TypeError):  # a keyword that the class does not have
+            return True
+        return False
+
+    assert refused(lambda: build_method(spec)) == refused(lambda: cls(**options))
+
+
+def test_options_of_a_method_that_says_nothing_about_them_are_of_the_kind_of_their_defaults() -> None:
+    tile: Any = type(build_method("tile"))
+
+    @dataclasses.dataclass(frozen=True)
+    class Window(tile):
+        size: int = 4
+        share: float = 0.5
+
+    assert Window(size=-3, share=7).options == {"size": -3, "share": 7}
+    with pytest.raises(SpecError, match="size must be a whole number"):
+        Window(size=2.5)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ leave the table alone and say which row each position reads.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, TypeVar, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from milepost.errors import DataError, OptionError, SpecError, TableTooShort
+from milepost.errors import DataError, OptionError, TableTooShort
+from milepost.options import Option, complete_options, like, shorten
 from milepost.plugins.registry import Registry
 from milepost.spec import Spec, Value, parse_spec
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 Kind: TypeAlias = Literal["text", "image"]
 Grid: TypeAlias = tuple[int, ...]
+
+
+def option_field(option: Option) -> Any:
+    """A field of a method that takes what ``option`` takes."""
+    return field(default=option.default, metadata={"option": option})
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,16 @@ class Method(abc.ABC):
     candidates: ClassVar[tuple[str, ...]] = ()
     not_a_candidate: ClassVar[str] = ""
 
+    def __post_init__(self) -> None:
+        """Check the options, as they are checked in a spec."""
+        for key, option in self.known_options().items():
+            option.read(self.name, key, getattr(self, key))
+
+    @classmethod
+    def known_options(cls) -> dict[str, Option]:
+        """What its spec can be given: its fields, each as ``option_field`` says, or anything of its default's kind."""
+        return {one.name: one.metadata.get("option") or like(cast(Value, one.default)) for one in fields(cls)}
+
     @property
     def options(self) -> dict[str, Value]:
         """All options, defaults included."""
@@ -65,9 +81,7 @@ class Method(abc.ABC):
         >>> str(build_method("hierarchical(alpha=0.4)").spec), str(build_method("hierarchical(alpha=0.3)").spec)
         ('hierarchical', 'hierarchical(alpha=0.3)')
         """
-        defaults = {field.name: field.default for field in fields(self)}
-        changed = {key: value for key, value in self.options.items() if value != defaults[key]}
-        return self._spell(changed)
+        return shorten(Spec(self.name, self.options), self.known_options())
 
     @property
     def full_spec(self) -> Spec:
@@ -76,10 +90,7 @@ class Method(abc.ABC):
         >>> str(build_method("hierarchical").full_spec)
         'hierarchical(alpha=0.4)'
         """
-        return self._spell(self.options)
-
-    def _spell(self, options: Mapping[str, Value]) -> Spec:
-        return Spec(self.name, {k: Spec(v) if isinstance(v, str) else v for k, v in options.items()})
+        return Spec(self.name, {k: Spec(v) if isinstance(v, str) else v for k, v in self.options.items()})
 
     def fewest_rows(self) -> int:
         """The usable rows that it needs at least."""
@@ -302,30 +313,9 @@ def build_method(spec: Spec | str) -> Method:
     """
     spec = parse_spec(spec) if isinstance(spec, str) else spec
     cls = _REGISTRY.find(spec.name)
-    return cls(**_read(spec, {field.name: cast(Value, field.default) for field in fields(cls)}))
+    return cls(**complete_options(spec, cls.known_options()))
 
 
 def default_method(kind: str) -> Method:
     """What ``extend`` takes when none is named: ``hierarchical`` for text, ``bicubic`` for images."""
     return build_method("bicubic" if kind == "image" else "hierarchical")
-
-
-def _read(spec: Spec, defaults: Mapping[str, Value]) -> dict[str, Value]:
-    """The options of ``spec``, each of the kind of its default."""
-    read: dict[str, Value] = {}
-    for key, value in spec.options.items():
-        if key not in defaults:
-            has = ", ".join(sorted(defaults)) or "no options"
-            raise SpecError(f"{spec.name} has no option {key}", got=str(spec), fix=f"{spec.name} has {has}")
-        default = defaults[key]
-        if isinstance(value, Spec) and not value.options and isinstance(default, str):
-            value = value.name  # a bare word
-        if isinstance(value, int) and isinstance(default, float):
-            value = float(value)
-        if type(value) is not type(default):
-            kind = {int: "a whole number", float: "a number"}.get(type(default), "a word")
-            raise SpecError(
-                f"{spec.name}'s option {key} must be {kind}", got=str(spec), fix=f"its default is {default}"
-            )
-        read[key] = value
-    return read

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from milepost.errors import OptionError
-from milepost.extension.methods.base import TextMethod, register_method
+from milepost.extension.methods.base import TextMethod, option_field, register_method
+from milepost.options import number
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -47,10 +48,11 @@ class Hierarchical(TextMethod):
         "hierarchical",
     )
 
-    alpha: float = 0.4
+    alpha: float = option_field(number(0.4, above=0, most=1))
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < 1 or self.alpha == 0.5:
+        super().__post_init__()
+        if self.alpha in (0.5, 1):
             raise OptionError(
                 "alpha must lie between 0 and 1, and not be 0.5",
                 got=f"alpha={self.alpha}",

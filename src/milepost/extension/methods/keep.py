@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from milepost.errors import OptionError
-from milepost.extension.methods.base import TextMethod, register_method
+from milepost.extension.methods.base import TextMethod, option_field, register_method
 from milepost.extension.methods.linear import blend
+from milepost.options import whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -45,11 +45,7 @@ class Keep(TextMethod):
     source = "Zhang et al. 2024 (Long-CLIP), section 3.1; differs: any target length"
     keeps_old_rows = False
 
-    first: int = 20
-
-    def __post_init__(self) -> None:
-        if self.first < 0:
-            raise OptionError("first must be 0 or more", got=f"first={self.first}", fix="first=20")
+    first: int = option_field(whole(20, least=0))
 
     def fewest_rows(self) -> int:
         """Two to stretch after those that are kept."""

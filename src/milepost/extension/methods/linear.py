@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from milepost.errors import OptionError
-from milepost.extension.methods.base import TextMethod, register_method
+from milepost.extension.methods.base import TextMethod, option_field, register_method
+from milepost.options import word
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-ENDS = ("aligned", "open")
 
 
 @final
@@ -45,13 +43,7 @@ class Linear(TextMethod):
     source = "linear interpolation (Dosovitskiy et al. 2021, section 3.2; open_clip); differs: one axis"
     keeps_old_rows = False
 
-    ends: str = "aligned"
-
-    def __post_init__(self) -> None:
-        if self.ends not in ENDS:
-            raise OptionError(
-                "ends must be one of its words", got=f"ends={self.ends}", fix=f"one of {', '.join(ENDS)}"
-            )
+    ends: str = option_field(word("aligned", "open"))
 
     def fewest_rows(self) -> int:
         """Two: there is nothing to blend in one."""

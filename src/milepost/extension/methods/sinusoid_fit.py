@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
-from milepost.errors import OptionError
-from milepost.extension.methods.base import TextMethod, register_method
+from milepost.extension.methods.base import TextMethod, option_field, register_method
+from milepost.options import whole
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,13 +53,7 @@ class SinusoidFit(TextMethod):
     source = "harmonic regression (orthogonal matching pursuit); no paper evaluates it for position tables"
     keeps_old_rows = True
 
-    harmonics: int = 8
-
-    def __post_init__(self) -> None:
-        if self.harmonics < 1:
-            raise OptionError(
-                "harmonics must be at least 1", got=f"harmonics={self.harmonics}", fix="harmonics=8"
-            )
+    harmonics: int = option_field(whole(8, least=1))
 
     def fewest_rows(self) -> int:
         """Enough for one wave."""
