@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from milepost.comparison.design import Trial
 from milepost.comparison.verdicts.scores import MIN_SEEDS, Pair
 from milepost.errors import OptionError
-from milepost.statistics import measure_difference
+from milepost.statistics import measure_difference, name_side
 
 _FACTORS = (0.5, 1.0, 2.0)
 Values = Mapping[int, float]
@@ -163,7 +163,7 @@ def find_flips(
         low, high = (gap.mean, gap.mean) if gap.constant else (gap.low, gap.high)
         bar = pair.margin if verdict == "equivalent" else 0.0
         side = 1 if low > bar else -1 if high < -bar else 0
-        there = "better" if (side > 0) == pair.higher_is_better else "worse"
+        there = name_side(side, higher_is_better=pair.higher_is_better)
         if side and there != verdict:
             flips.append(f"{where}, {first} is {there} than {second} (difference {low:.3g} to {high:.3g})")
     return flips

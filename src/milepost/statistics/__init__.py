@@ -10,6 +10,7 @@ from milepost.statistics.intervals import (
 )
 from milepost.statistics.power import POWER, measure_detectable, measure_seeds
 from milepost.statistics.sequential import SequentialDifference, SequentialTest
+from milepost.statistics.verdict import judge_difference, name_side, or_none
 
 __all__ = [
     "LEVEL",
@@ -19,9 +20,12 @@ __all__ = [
     "SequentialTest",
     "apply_holm",
     "find_holm_levels",
+    "judge_difference",
     "measure_detectable",
     "measure_difference",
     "measure_equivalence",
     "measure_interval",
     "measure_seeds",
+    "name_side",
+    "or_none",
 ]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from milepost.comparison.verdicts.pairs import Family
-from milepost.comparison.verdicts.scores import MIN_SEEDS, Criterion, Scores, Trial, or_none, read_scores
-from milepost.statistics import measure_difference
+from milepost.comparison.verdicts.scores import MIN_SEEDS, Criterion, Scores, Trial, read_scores
+from milepost.statistics import measure_difference, or_none
 
 
 def build_comparisons(families: Iterable[Family]) -> list[dict[str, Any]]:

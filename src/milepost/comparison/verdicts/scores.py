@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from milepost.errors import DataError, OptionError
 from milepost.statistics import (
-    LEVEL,
     PairedDifference,
     SequentialTest,
     apply_holm,
     find_holm_levels,
+    judge_difference,
     measure_detectable,
     measure_difference,
     measure_equivalence,
     measure_interval,
+    or_none,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Trial = Mapping[str, Any]
 
 MIN_SEEDS = 3  # fewer name no winner
+_NAMES = {"too_few": "too_few_seeds", "same": "equivalent"}  # of verdicts, where documents have others
 _ERRORS = 3.0  # standard errors of a floor that chance explains
 
 
@@ -128,21 +130,19 @@ class Pair:
     @property
     def plain_verdict(self) -> str:
         """The verdict at the chosen settings, whatever other settings say."""
-        found = self.difference
         if self.undefined:
             return "undefined"
         if self.unconverged:
             return "not_converged"
-        if found.n < MIN_SEEDS:
-            return "too_few_seeds"
-        if found.sd == 0 and found.mean == 0:
-            return "equivalent"  # the same scores, so no margin is too small
-        side = "better" if (found.mean > 0) == self.higher_is_better else "worse"
-        if found.constant:
-            return "equivalent" if abs(found.mean) < self.margin else f"constant_{side}"
-        if self.equivalence < LEVEL:  # false for NaN, as below
-            return "equivalent"
-        return side if self.p_adjusted < LEVEL else "undecided"
+        verdict = judge_difference(
+            self.difference,
+            self.p_adjusted,
+            higher_is_better=self.higher_is_better,
+            fewest=MIN_SEEDS,
+            margin=self.margin,
+            equivalence=self.equivalence,
+        )
+        return _NAMES.get(verdict, verdict)
 
     def turned(self) -> Pair:
         """The same comparison seen from the other side."""
@@ -281,11 +281,6 @@ def adjust(pairs: Sequence[Pair], criterion: Criterion, what: str) -> list[Pair]
             high_adjusted=high,
         )
     return [done.get((pair.encoding, pair.baseline), pair) for pair in pairs]
-
-
-def or_none(value: float) -> float | None:
-    """A number as JSON can hold it."""
-    return None if math.isnan(value) else value
 
 
 def read_scores(trials: Sequence[Trial], length: int, criterion: Criterion) -> Scores:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -13,8 +12,10 @@ from milepost.statistics import (
     LEVEL,
     PairedDifference,
     apply_holm,
+    judge_difference,
     measure_detectable,
     measure_difference,
+    or_none,
 )
 from milepost.tuning.selection.evaluation import Outcome, Reading, ReadingMetric
 
@@ -53,11 +54,11 @@ def compare_outcomes(
                 "value": float(values.mean()),
                 "baseline": float(before.mean()),
                 "difference": difference.mean,
-                "low": _known(difference.low),
-                "high": _known(difference.high),
-                "p": _known(difference.p),
-                "p_adjusted": _known(p),
-                "detectable": _known(measure_detectable(difference.sd, difference.n)),
+                "low": or_none(difference.low),
+                "high": or_none(difference.high),
+                "p": or_none(difference.p),
+                "p_adjusted": or_none(p),
+                "detectable": or_none(measure_detectable(difference.sd, difference.n)),
                 "verdict": _verdict(metric, difference, p),
                 "values": values.tolist(),
             }
@@ -72,15 +73,8 @@ def _differences(values: np.ndarray, before: np.ndarray) -> np.ndarray:
 
 
 def _verdict(metric: ReadingMetric, difference: PairedDifference, p: float) -> str:
-    if difference.sd == 0 and difference.mean == 0:
-        return "same"
-    if not p < LEVEL:
-        return "undecided"
-    return "better" if (difference.mean > 0) == metric.higher_is_better else "worse"
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    verdict = judge_difference(difference, p, higher_is_better=metric.higher_is_better)
+    return verdict if verdict in ("same", "better", "worse") else "undecided"
 
 
 def _by_position(boundary: int, baseline: Outcome, outcome: Outcome) -> Iterator[dict[str, Any]]:
@@ -222,11 +216,9 @@ def _references(
             continue
         own = row[0]["metrics"][metric.name]
         difference = measure_difference(_differences(np.array(parts["values"]), np.array(own["values"])))
-        words = "not told apart from that by these documents"
-        if difference.p < LEVEL:
-            words = (
-                "better than that" if (difference.mean > 0) == metric.higher_is_better else "worse than that"
-            )
+        verdict = _verdict(metric, difference, difference.p)
+        decided = verdict in ("better", "worse")
+        words = f"{verdict} than that" if decided else "not told apart from that by these documents"
         yield (
             f"the mean of a document's parts, which needs no extension, gives {parts['value']:.3f} "
             f"against {own['value']:.3f} of {row[0]['method']}: {words}"

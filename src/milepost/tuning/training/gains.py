@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from milepost.statistics import apply_holm, measure_difference
+from milepost.statistics import (
+    PairedDifference,
+    apply_holm,
+    judge_difference,
+    measure_difference,
+    or_none,
+)
 from milepost.tuning.subject import Subject, choose_masks
 from milepost.tuning.training.split_table import SplitTable
 from milepost.tuning.training.windows import Batch, Span, distances, make_batch, run_windows
@@ -21,11 +26,11 @@ from milepost.tuning.training.windows import Batch, Span, distances, make_batch,
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-LEVEL: Final = 0.05
 FEWEST: Final = 3
 """Documents below which nothing is called better or worse."""
 _PARTS = 4
 _SEED = 2  # training and stopping have seeds of their own
+_NAMES = {"too_few": "too_few_documents", "better": "better", "worse": "worse"}
 _METRICS = {"loss": "lower", "distance": "lower", "agreement": "higher"}
 
 Key: TypeAlias = tuple[str, int, int]
@@ -167,37 +172,20 @@ def measure_gains(
             pairs.setdefault(key, []).append((value, after[key]))
         on_document(index + 1, len(documents))
     others = sorted(pairs.keys() - {gauge.first})
-    claims = [_claim(key, pairs[key]) for key in (gauge.first, *others) if key in pairs]
-    adjusted = apply_holm([_nan(claim["p"]) for claim in claims[1:]])
-    for claim, p in zip(claims, [_nan(claims[0]["p"]), *adjusted], strict=True):
-        claim["p_adjusted"] = _known(float(p))
-        claim["verdict"] = _verdict(claim)
-    return claims
+    values = {key: np.array(pairs[key]).T for key in (gauge.first, *others) if key in pairs}
+    found = {key: measure_difference(after - before) for key, (before, after) in values.items()}
+    first, *rest = [difference.p for difference in found.values()]
+    adjusted = dict(zip(found, [first, *apply_holm(rest).tolist()], strict=True))
+    return [_claim(key, values[key], found[key], adjusted[key]) for key in found]
 
 
-def _claim(key: Key, pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    metric, begin, end = key
-    before, after = np.array(pairs).T
-    found = measure_difference(after - before)
+def _claim(key: Key, values: np.ndarray, found: PairedDifference, p_adjusted: float) -> dict[str, Any]:
+    (before, after), (metric, begin, end) = values, key
+    better = _METRICS[metric]
+    verdict = judge_difference(found, p_adjusted, higher_is_better=better == "higher", fewest=FEWEST)
     return {
-        "metric": metric, "better": _METRICS[metric], "positions": [begin, end], "documents": found.n,
+        "metric": metric, "better": better, "positions": [begin, end], "documents": found.n,
         "before": float(before.mean()), "after": float(after.mean()), "difference": found.mean,
-        "low": _known(found.low), "high": _known(found.high), "p": _known(found.p),
+        "low": or_none(found.low), "high": or_none(found.high), "p": or_none(found.p),
+        "p_adjusted": or_none(p_adjusted), "verdict": _NAMES.get(verdict, "undecided"),
     }  # fmt: skip
-
-
-def _verdict(claim: dict[str, Any]) -> str:
-    p = claim["p_adjusted"]
-    if claim["documents"] < FEWEST:
-        return "too_few_documents"
-    if p is None or p >= LEVEL:
-        return "undecided"
-    return "better" if (claim["difference"] < 0) == (claim["better"] == "lower") else "worse"
-
-
-def _nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
