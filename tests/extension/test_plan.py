@@ -24,7 +24,7 @@ from milepost.errors import (
     UnsafeFile,
 )
 from milepost.extension.apply import apply_plan, describe_plan
-from milepost.extension.plan import Plan, plan_extension
+from milepost.extension.plan import ExtensionPlan, plan_extension
 from milepost.extension.proofs import ProofResult
 from milepost.storage import disk
 from milepost.tables import read
@@ -629,7 +629,7 @@ def test_a_byte_that_is_written_wrong_is_seen(
 
     prove = applying.prove_old_rows
 
-    def spoil(plan: Plan, folder: Path) -> ProofResult:
+    def spoil(plan: ExtensionPlan, folder: Path) -> ProofResult:
         path = folder / file
         content = bytearray(path.read_bytes())
         begin = (

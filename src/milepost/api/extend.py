@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from milepost.extension.methods import Method
-    from milepost.extension.plan import Plan
+    from milepost.extension.plan import ExtensionPlan
 
 _ON_DISK = {
     "out": ("it is changed in place", "leave it out; model.save_pretrained writes the folder"),
@@ -160,7 +160,7 @@ def _extend_in_memory(model: PreTrainedModel, **options: Any) -> dict[str, Any]:
     return extend_in_memory(model, **options)
 
 
-def _apply(plan: Plan, verify: str) -> dict[str, Any]:
+def _apply(plan: ExtensionPlan, verify: str) -> dict[str, Any]:
     """Write the folder, with the proofs that were asked for."""
     from milepost.extension.apply import Proof, apply_plan
     from milepost.extension.model_proofs import prove_by_doctor, prove_model

@@ -13,7 +13,7 @@ from milepost.errors import DataError, OptionError
 from milepost.extension.card import write_card
 from milepost.extension.copying import copy_range, write_at
 from milepost.extension.documents import shown_size
-from milepost.extension.plan import Plan, require_unchanged
+from milepost.extension.plan import ExtensionPlan, require_unchanged
 from milepost.extension.proofs import ProofResult, prove_kept, prove_old_rows
 from milepost.extension.source import CARD, Member, Seen
 from milepost.extension.weights import Rewrite, check_rewrite, write_rewrite
@@ -21,10 +21,10 @@ from milepost.storage.staging import staged
 
 SCHEMA_VERSION: Final = 1
 VERIFY: Final = ("none", "files", "model")
-Proof = Callable[[Plan, Path], list[ProofResult]]
+Proof = Callable[[ExtensionPlan, Path], list[ProofResult]]
 
 
-def apply_plan(plan: Plan, *, verify: str = "files", proofs: Sequence[Proof] = ()) -> dict[str, Any]:
+def apply_plan(plan: ExtensionPlan, *, verify: str = "files", proofs: Sequence[Proof] = ()) -> dict[str, Any]:
     """Make the folder of the extended model.
 
     Guarantee: the source is only read. The output appears whole, flushed to disk and proved, by one rename, or not at all;
@@ -76,7 +76,9 @@ def require_verify(verify: str) -> None:
         )
 
 
-def describe_plan(plan: Plan, checks: Sequence[ProofResult] = (), *, written: bool = False) -> dict[str, Any]:
+def describe_plan(
+    plan: ExtensionPlan, checks: Sequence[ProofResult] = (), *, written: bool = False
+) -> dict[str, Any]:
     """The plan, and what was proved of its result, as the document of ``schemas/extend.json``."""
     target = plan.target
     return {
@@ -141,6 +143,6 @@ def _create(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
 
 
-def _existing_card(plan: Plan) -> str | None:
+def _existing_card(plan: ExtensionPlan) -> str | None:
     member = next((member for member in plan.members if member.name == CARD), None)
     return None if member is None else member.real.read_bytes().decode("utf-8", errors="replace")

@@ -8,13 +8,13 @@ import re
 from milepost import __version__
 from milepost.extension.documents import shown_size
 from milepost.extension.methods.sinusoid import Sinusoid
-from milepost.extension.plan import Plan
+from milepost.extension.plan import ExtensionPlan
 from milepost.extension.proofs import ProofResult
 
 _FRONT = re.compile(r"\A---\r?\n(.*?)^---\r?$", re.DOTALL | re.MULTILINE)
 
 
-def write_card(plan: Plan, checks: list[ProofResult], existing: str | None) -> str:
+def write_card(plan: ExtensionPlan, checks: list[ProofResult], existing: str | None) -> str:
     """The text of ``README.md``: an existing card is kept whole, with the base model named and a section added."""
     name = json.dumps(plan.source.title)
     if existing is None:
@@ -29,7 +29,7 @@ def write_card(plan: Plan, checks: list[ProofResult], existing: str | None) -> s
     return f"{text}\n{_section(plan, checks)}"
 
 
-def _section(plan: Plan, checks: list[ProofResult]) -> str:
+def _section(plan: ExtensionPlan, checks: list[ProofResult]) -> str:
     target = plan.target
     unit = "pixels" if target.is_image else "positions"
     old, new = (_size(size) for size in (target.old, target.new))

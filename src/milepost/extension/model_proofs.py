@@ -9,13 +9,13 @@ from pathlib import Path
 
 from milepost.diagnostics.doctor import diagnose
 from milepost.errors import MilepostError, MissingExtra, ProofFailed
-from milepost.extension.plan import Plan
+from milepost.extension.plan import ExtensionPlan
 from milepost.extension.proofs import ProofResult
 from milepost.storage.processes import run_python
 from milepost.tables import segment_of
 
 
-def prove_by_doctor(plan: Plan, folder: Path) -> list[ProofResult]:
+def prove_by_doctor(plan: ExtensionPlan, folder: Path) -> list[ProofResult]:
     """Doctor finds no issue in the new folder that the old one does not have, and none that became worse.
 
     A failure does not undo the extension: the check says what was found.
@@ -51,7 +51,7 @@ def _issues(model: Path) -> dict[tuple[str, str], str]:
     return {(one["code"], one["where"]): f"{one['where']}: {one['got']}" for one in found}
 
 
-def prove_model(plan: Plan, folder: Path) -> list[ProofResult]:
+def prove_model(plan: ExtensionPlan, folder: Path) -> list[ProofResult]:
     """transformers loads the new model without keys that are missing or do not fit, and runs it at both lengths.
 
     Raises:
@@ -83,7 +83,7 @@ def prove_model(plan: Plan, folder: Path) -> list[ProofResult]:
     return checks
 
 
-def _reads_one_length(plan: Plan) -> bool:
+def _reads_one_length(plan: ExtensionPlan) -> bool:
     return any(match is not None and segment_of(match) for _, match in plan.target.tables)
 
 

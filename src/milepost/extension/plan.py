@@ -46,7 +46,7 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ExtensionPlan:
     """An extension, ready to be applied.
 
     Attributes:
@@ -81,7 +81,7 @@ def plan_extension(
     revision: str | None = None,
     tensor: str | None = None,
     first_row: int | None = None,
-) -> Plan:
+) -> ExtensionPlan:
     """Work out everything in which a model's length lives, and what each of it becomes; nothing is written.
 
     Args:
@@ -108,7 +108,7 @@ def plan_extension(
     return _lay_out(os.fspath(model), source, checkpoint, target, output)
 
 
-def change_method(plan: Plan, method: str) -> Plan:
+def change_method(plan: ExtensionPlan, method: str) -> ExtensionPlan:
     """The same plan for a text model by another method, without looking for the model's files or reading its tables again.
 
     Raises:
@@ -120,7 +120,9 @@ def change_method(plan: Plan, method: str) -> Plan:
     return _lay_out(plan.model, plan.source, plan.checkpoint, target, plan.output)
 
 
-def _lay_out(model: str, source: Source, checkpoint: Checkpoint, target: Target, output: Path) -> Plan:
+def _lay_out(
+    model: str, source: Source, checkpoint: Checkpoint, target: Target, output: Path
+) -> ExtensionPlan:
     """What every file of the new model becomes."""
     fresh, changes = _plan_tensors(checkpoint, target, source)
     members, stale = drop_stale(source, checkpoint)
@@ -137,7 +139,7 @@ def _lay_out(model: str, source: Source, checkpoint: Checkpoint, target: Target,
     changes += [Change("not_copied", name, "", None, why) for name, why in (*source.left, *stale)]
     needed = _SPARE_BYTES + sum(_size_of(member, contents.get(member.name)) for member in members)
     refuse_small_disk(output, needed)
-    return Plan(model, source, checkpoint, target, output, members, contents, tuple(changes), needed)
+    return ExtensionPlan(model, source, checkpoint, target, output, members, contents, tuple(changes), needed)
 
 
 def read_size(to: int | str | tuple[int, int]) -> Size:

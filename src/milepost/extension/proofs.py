@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from milepost.errors import ProofFailed
-from milepost.extension.plan import Plan
+from milepost.extension.plan import ExtensionPlan
 from milepost.extension.source import CARD, Member
 from milepost.extension.weights import Rewrite, digest, read_chunks
 
@@ -31,7 +31,7 @@ class ProofResult:
         return asdict(self)
 
 
-def prove_old_rows(plan: Plan, folder: Path) -> ProofResult:
+def prove_old_rows(plan: ExtensionPlan, folder: Path) -> ProofResult:
     """Rows that the method promises to keep are the same bytes in both files; read from both.
 
     Raises:
