@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from milepost.comparison.verdicts.pairs import Family
+from milepost.comparison.verdicts.pairs import ComparisonFamily
 from milepost.comparison.verdicts.scores import MIN_SEEDS, Criterion, Scores, Trial, read_scores
 from milepost.statistics import measure_difference, or_none
 
 
-def build_comparisons(families: Iterable[Family]) -> list[dict[str, Any]]:
+def build_comparisons(families: Iterable[ComparisonFamily]) -> list[dict[str, Any]]:
     """Describe every encoding against the baseline at every length.
 
     The first line that applies gives the verdict:
@@ -74,7 +74,7 @@ def build_comparisons(families: Iterable[Family]) -> list[dict[str, Any]]:
     ]
 
 
-def describe_pair(family: Family, encoding: str) -> dict[str, Any]:
+def describe_pair(family: ComparisonFamily, encoding: str) -> dict[str, Any]:
     """One encoding against the baseline of its family, as documents hold it."""
     criterion = family.scores.criterion
     return {

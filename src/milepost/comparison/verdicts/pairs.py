@@ -14,7 +14,7 @@ Flips = Callable[[Pair, int], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Family:
+class ComparisonFamily:
     """All pairs of encodings at one length: whoever asks for a pair gets the same numbers and the same verdict.
 
     Args:
@@ -43,7 +43,7 @@ def build_family(
     baseline: str,
     criterion: Criterion,
     find_flips: Flips | None = None,
-) -> Family:
+) -> ComparisonFamily:
     """Compare every encoding with every other one at one length.
 
     Every pair with a test is a member, unconverged ones too: which pairs count must not depend on the results.
@@ -71,4 +71,4 @@ def build_family(
     adjusted = adjust(pairs, criterion, f"{several} of {len(members)} encodings at length {length}")
     if find_flips is not None:
         adjusted = [replace(pair, flips=tuple(find_flips(pair, length))) for pair in adjusted]
-    return Family(scores, baseline, used, margin, {(p.encoding, p.baseline): p for p in adjusted})
+    return ComparisonFamily(scores, baseline, used, margin, {(p.encoding, p.baseline): p for p in adjusted})

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from milepost.comparison.verdicts.pairs import Family
+from milepost.comparison.verdicts.pairs import ComparisonFamily
 from milepost.comparison.verdicts.scores import MIN_SEEDS, Criterion, Pair, Scores, Trial
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Standing:
         examples: what a score at this length is a mean over, as ``256 different prompts``; None where it is not known.
     """
 
-    family: Family
+    family: ComparisonFamily
     best: str | None
     rivals: tuple[Pair, ...]
     aside: tuple[str, ...]
@@ -97,7 +97,7 @@ class Standing:
 
 
 def find_standing(
-    family: Family,
+    family: ComparisonFamily,
     trials: Sequence[Trial],
     excluded: Collection[str] = (),
     floor: Floor | None = None,

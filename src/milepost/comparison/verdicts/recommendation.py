@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from milepost.comparison.verdicts.explanation import explain, find_changes
-from milepost.comparison.verdicts.pairs import Family
+from milepost.comparison.verdicts.pairs import ComparisonFamily
 from milepost.comparison.verdicts.ranking import BEHIND, Standing, digits, find_standing, join
 from milepost.comparison.verdicts.scores import MIN_SEEDS, Trial
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def build_recommendation(
-    family: Family,
+    family: ComparisonFamily,
     trials: Sequence[Trial],
     *,
     degradations: Sequence[Mapping[str, Any]] = (),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from milepost.comparison.request import Request
-from milepost.comparison.verdicts.pairs import Family
+from milepost.comparison.verdicts.pairs import ComparisonFamily
 from milepost.comparison.verdicts.recommendation import build_recommendation
 from milepost.spec import Spec, parse_spec
 from milepost.tasks import Floor, Task
@@ -19,7 +19,7 @@ _FAR = 2.0  # factor between a scale and that of the rule from which on it may d
 def advise(
     request: Request,
     rows: Rows,
-    family: Family,
+    family: ComparisonFamily,
     degradations: Rows,
     task: Task,
     *,
