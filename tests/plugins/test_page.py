@@ -19,7 +19,12 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("block", "file"),
-    [(0, HERE / "my_encoding.py"), (2, PACKAGE / "successor.py"), (3, PACKAGE / "last_row.py")],
+    [
+        (0, HERE / "my_encoding.py"),
+        (2, PACKAGE / "successor.py"),
+        (3, PACKAGE / "last_row.py"),
+        (4, HERE / "my_table.py"),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_its_files_are_the_tested_ones(block: int, file: Path) -> None:

@@ -1,6 +1,6 @@
 """The catalogue of encodings: what can be said of them without building them, and without torch."""
 
-from milepost.catalog import builtin as _builtin  # noqa: F401  adds the rows of the package
+from milepost.catalog.builtin import table_row
 from milepost.catalog.geometry import Geometry, Sizes
 from milepost.catalog.row import (
     CLASSES,
@@ -36,4 +36,5 @@ __all__ = [
     "require_causal",
     "require_grid",
     "rows",
+    "table_row",
 ]

@@ -23,12 +23,16 @@ def _rows(options: SpecOptions, geometry: Geometry) -> Geometry:
     return replace(geometry, max_len=options.whole("rows") or geometry.max_len)
 
 
-def _check_learned(options: SpecOptions, geometry: Geometry) -> None:
-    rows, rank, past = _rows(options, geometry).max_len, options.whole("rank"), options.word("past")
-    if rank:
-        check_rank(rank, options.word("init"), rows, geometry.dim)
+def _check_table(options: SpecOptions, geometry: Geometry) -> None:
+    past = options.word("past")
     if past in STRETCHED:
-        check_patches(require_grid(f"past={past}", geometry), rows)
+        check_patches(require_grid(f"past={past}", geometry), _rows(options, geometry).max_len)
+
+
+def _check_learned(options: SpecOptions, geometry: Geometry) -> None:
+    if rank := options.whole("rank"):
+        check_rank(rank, options.word("init"), _rows(options, geometry).max_len, geometry.dim)
+    _check_table(options, geometry)
 
 
 def _limited(options: SpecOptions, geometry: Geometry) -> int | None:
@@ -65,21 +69,26 @@ def _options_of(name: str) -> Mapping[str, Option]:
     return find_row(name).options
 
 
+def table_row(name: str, **more: Option) -> EncodingRow:
+    """The row of a table of trained rows: the options that ``RowTable`` reads, and ``more`` of its own.
+
+    >>> table_row("noisy", noise=number(0.1, least=0)).place
+    'input'
+    """
+    options = {
+        "init": word("normal", "zeros", "sinusoidal"),
+        "std": number("auto", least=0),
+        "past": word("error", "clamp", "tile", "group", *STRETCHED, note="the last two for images"),
+        "rows": whole(0, least=0, note="those of the model"),
+        "count": word("off", "on"),
+    }
+    return EncodingRow(name, options | more, ("vectors",), check=_check_table, inside=_rows, usable=_limited)
+
+
 add_row(
-    EncodingRow(
-        "learned",
-        {
-            "init": word("normal", "zeros", "sinusoidal"),
-            "std": number("auto", least=0),
-            "past": word("error", "clamp", "tile", "group", *STRETCHED, note="the last two for images"),
-            "rank": whole(0, least=0, note="full"),
-            "rows": whole(0, least=0, note="those of the model"),
-            "count": word("off", "on"),
-        },
-        ("vectors",),
+    replace(
+        table_row("learned", rank=whole(0, least=0, note="full")),
         check=_check_learned,
-        inside=_rows,
-        usable=_limited,
         cost=costs.LEARNED,
         text=RowText(
             "`max_len` of the model; ∞ with any other `past`",

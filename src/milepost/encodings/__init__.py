@@ -23,6 +23,7 @@ from milepost.encodings.positions import build_positions, build_shard_positions
 from milepost.encodings.remapped import RandomizedPositions, ShiftedPositions
 from milepost.encodings.rotary import RotaryPositions
 from milepost.encodings.rotary2d import Rotary2dPositions
+from milepost.encodings.row_table import RowTable, build_table
 from milepost.encodings.sandwich import SandwichBias
 from milepost.encodings.shaw import ShawKeys
 from milepost.encodings.sinusoidal import SinusoidalPositions
@@ -45,6 +46,7 @@ __all__ = [
     "RandomizedPositions",
     "Rotary2dPositions",
     "RotaryPositions",
+    "RowTable",
     "SandwichBias",
     "ShawKeys",
     "ShiftedPositions",
@@ -56,6 +58,7 @@ __all__ = [
     "build",
     "build_positions",
     "build_shard_positions",
+    "build_table",
     "canonical",
     "classes_in",
     "register",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Self, final
+from typing import final
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from milepost.catalog import Geometry, find_row
 from milepost.catalog.checks import check_rank
+from milepost.encodings.base import Encoding
+from milepost.encodings.row_table import build_table
 from milepost.encodings.table import PositionTable
 from milepost.options import SpecOptions
 
@@ -68,9 +71,9 @@ class LowRankPositions(PositionTable):
         self.reset_parameters()
 
     @classmethod
-    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Self:
-        """Build for a model, from ``rank`` alone; ``learned(rank=r)`` reads the other options."""
-        return cls(geometry.max_len, geometry.dim, rank=options.whole("rank"), std=geometry.embedding_rms)
+    def from_spec(cls, options: SpecOptions, geometry: Geometry) -> Encoding:
+        """Build for a model from the options of ``learned``, see ``build_table``."""
+        return build_table(functools.partial(cls, rank=options.whole("rank")), options, geometry)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+from collections.abc import Collection
 from typing import Self
 
 import torch
@@ -16,6 +17,7 @@ from milepost.catalog.checks import check_patches
 from milepost.encodings.base import Encoding, Positions
 from milepost.encodings.deferred import Deferred
 from milepost.encodings.grid import STRETCHED, stretch_rows
+from milepost.encodings.groups import group_rows
 from milepost.encodings.positions import count_from, require_contiguous, require_whole
 from milepost.encodings.tracing import has_values, is_at_host, is_exported, is_traced
 from milepost.errors import OptionError, PastTheEnd
@@ -68,6 +70,26 @@ class PositionTable(Encoding, abc.ABC):
     @abc.abstractmethod
     def _gather(self, rows: Int64[Tensor, "*batch seq"]) -> Float[Tensor, "*batch seq dim"]:
         """Rows at indices inside the table."""
+
+    def change(self, vectors: Float[Tensor, "*batch seq dim"]) -> Float[Tensor, "*batch seq dim"]:
+        """What a call answers for the rows that it has read; they themselves, unless a variant says otherwise."""
+        return vectors
+
+    @classmethod
+    def keeps_rows(cls, given: Collection[str]) -> bool:
+        """Whether a spec with the options ``given`` means the rows of the table in whose place it is put.
+
+        Classes that say so implement ``take_rows``.
+        """
+        return False
+
+    def take_rows(self, rows: Float[Tensor, "rows dim"]) -> None:
+        """Store rows of positions 0, 1, 2, ... that another table had; there are enough of them."""
+        raise NotImplementedError
+
+    def stored_rows(self) -> Float[Tensor, "rows dim"]:
+        """Rows of positions 0, 1, 2, ..., without gradient; a view of the parameter where there is one."""
+        return self._slice(0, self.max_len).detach()
 
     @property
     def usable_length(self) -> int | None:
@@ -152,17 +174,7 @@ class PositionTable(Encoding, abc.ABC):
             if cached and positions.start and -(-positions.start // self.max_len) != size:
                 self._check(0, positions.stop - 1)
             return torch.arange(positions.start, positions.stop, device=device) // size
-        seen = positions if real is None else torch.where(real, positions, 0)
-        sizes = self._group_sizes(seen.amax(-1, keepdim=True) + 1)
-        rows = (positions // sizes).clamp(max=self.max_len - 1)
-        if not cached:
-            return rows
-        first = positions if real is None else torch.where(real, positions, torch.iinfo(torch.int64).max)
-        before = first.amin(-1, keepdim=True)  # tokens that the cache holds
-        return rows.masked_fill((before > 0) & (self._group_sizes(before) != sizes), self.max_len)
-
-    def _group_sizes(self, lengths: Tensor) -> Tensor:
-        return ((lengths - 1) // self.max_len + 1).clamp(min=1)
+        return group_rows(positions, self.max_len, real=real, cached=cached)
 
     def lay_out(self, grid: tuple[int, int]) -> Self:
         """Say which patches the last rows stand for: ``grid`` rows and columns; the rows before are the prefix's.
@@ -234,12 +246,13 @@ class PositionTable(Encoding, abc.ABC):
         if self._counts():
             assert self.trained_counts is not None
             self.trained_counts[start:stop] += 1
-        return self._slice(start, stop) if self._resampled is None else self._resampled[start:stop]
+        rows = self._slice(start, stop) if self._resampled is None else self._resampled[start:stop]
+        return self.change(rows)
 
     def _at(self, rows: Tensor) -> Tensor:
         if self._resampled is None:
-            return self._gather(rows)
-        return nn.functional.embedding(rows, self._resampled)
+            return self.change(self._gather(rows))
+        return self.change(nn.functional.embedding(rows, self._resampled))
 
     def _check_values(self, positions: Tensor) -> bool:
         """Check positions on the CPU now, and put others off; whether all are known to have a row."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from milepost.encodings import Geometry, LearnedPositions
+from milepost.encodings import Geometry
+from milepost.encodings.table import PositionTable
 from milepost.models.families import find_bases
 from milepost.models.hooks import STATE
 from milepost.models.rotary_settings import read_rotary
@@ -61,10 +62,10 @@ def table_weight(base: PreTrainedModel, family: Stack) -> Tensor:
 
 
 def table_rows(base: PreTrainedModel, family: Stack) -> Tensor | None:
-    """Rows of positions 0, 1, 2, ... of the learned table in a model, if there is one."""
+    """Rows of positions 0, 1, 2, ... of the table in a model, if there is one."""
     if STATE in base.__dict__:
         present = base.milepost
-        return present.weight.detach() if isinstance(present, LearnedPositions) else None
+        return present.stored_rows() if isinstance(present, PositionTable) else None
     return None if family.table is None else table_weight(base, family)[family.first_row_of(base.config) :]
 
 

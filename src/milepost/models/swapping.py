@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 import milepost
-from milepost.encodings import Encoding, Geometry, LearnedPositions, build, canonical, settle
+from milepost.encodings import Encoding, Geometry, build, canonical, resolve, settle
+from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
 from milepost.models.check.self_test import check_versions
@@ -32,8 +33,6 @@ from milepost.tables import PREFIX, Stack
 
 Model = TypeVar("Model", bound=PreTrainedModel)
 POSITIONS = ("mask", "stock")
-_FRESH = {"init", "std", "rank", "rows"}
-"""Options of ``learned`` that ask for other rows than those of the table that is there."""
 
 
 def swap(
@@ -47,8 +46,9 @@ def swap(
 
     An absolute encoding replaces the table, or is added to the token embeddings of a rotary family; a
     rotary or bias encoding acts in each self-attention, and the table is removed. A family's own rotation
-    is switched off. An encoder and a decoder each get an encoding of their own. ``learned`` keeps the rows
-    of the table that is there, unless its options ask for other initial values. ``rotary`` takes base, share
+    is switched off. An encoder and a decoder each get an encoding of their own. ``learned`` and other
+    tables that say so (``PositionTable.keeps_rows``) keep the rows of the table that is there, unless their options
+    ask for other initial values. ``rotary`` takes base, share
     and scaling from the model's own rotary settings unless its options say otherwise. In both cases outputs
     and gradients are bit-identical to the model's before, except where the attention mask shows left pads.
     The model is untouched when this fails; its config is replaced by a copy, so that other models built from
@@ -127,8 +127,10 @@ def _lengthened(shape: Geometry, max_len: int) -> Geometry:
 
 
 def _build(spec: Spec, shape: Geometry, table: Tensor | None) -> Encoding:
-    """Build an encoding; ``learned`` keeps the rows of the table that is there."""
-    kept = None if spec.name != "learned" or spec.options.keys() & _FRESH else table
+    """Build an encoding; one that keeps rows gets those of the table that is there."""
+    cls, _ = resolve(spec)
+    keeps = issubclass(cls, PositionTable) and cls.keeps_rows(spec.options)
+    kept = table if keeps else None
     if kept is not None and shape.max_len > len(kept):
         raise SwapRefused(
             "the table has too few rows, and new ones would be untrained",
@@ -138,7 +140,7 @@ def _build(spec: Spec, shape: Geometry, table: Tensor | None) -> Encoding:
     with torch.random.fork_rng(devices=[], enabled=kept is not None):
         built = build(spec, shape)
     if kept is not None:
-        cast(LearnedPositions, built).weight.data = kept[: shape.max_len].clone()
+        cast(PositionTable, built).take_rows(kept)
     return built
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from milepost.comparison.design import Trial
-from milepost.encodings import LearnedPositions
+from milepost.encodings import RowTable
 from milepost.storage.files import sync
 from milepost.storage.staging import staged
 from milepost.tables import COUNTS_FILE
@@ -58,7 +58,7 @@ def _counts_beside(model: nn.Module) -> dict[str, list[int]]:
     return {
         kept[id(table.weight)]: table.trained_counts.tolist()
         for table in model.modules()
-        if isinstance(table, LearnedPositions)
+        if isinstance(table, RowTable)
         and table.trained_counts is not None
         and id(table.trained_counts) not in kept
     }

@@ -13,7 +13,8 @@ import transformers
 from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
-from milepost.encodings import canonical
+from milepost.encodings import resolve
+from milepost.encodings.table import PositionTable
 from milepost.errors import OptionError, SwapRefused, UnsafeFile
 from milepost.models.building.initialisation import put_encoding
 from milepost.models.building.scratch import ModelShape, add_projections, finish
@@ -83,7 +84,7 @@ def build_user_model(
 
     From scratch every weight is drawn from ``seed``, dropout is off, and for one seed all encodings share the
     initial value of every weight of one name and shape. With ``weights`` what the folder holds is loaded,
-    ``learned`` keeps the rows of its table, and only what the folder lacks is drawn.
+    ``learned`` and tables like it keep the rows of its table, and only what the folder lacks is drawn.
 
     Args:
         folder: as for ``describe_user_model``. Nothing in it is executed.
@@ -120,7 +121,8 @@ def build_user_model(
         torch.manual_seed(seed)
         model = _make(config, kind, folder)
         whole = add_projections(model, kind, shape)
-    if canonical(encoding).name == "learned":
+    cls, _ = resolve(encoding)
+    if issubclass(cls, PositionTable) and cls.keeps_rows(()):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             swap(model, encoding)
