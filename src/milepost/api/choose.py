@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from milepost.plugins import Imports
 
 
 def choose(
@@ -22,6 +25,7 @@ def choose(
     revision: str | None = None,
     tensor: str | None = None,
     cache: str | os.PathLike[str] | None = None,
+    imports: Imports | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Measure methods of extension on documents, without training, and recommend one or none.
@@ -48,6 +52,7 @@ def choose(
         tensor: the key of the table, where several could be meant.
         cache: a folder, made where it is missing, in which the numbers of each candidate are kept: the same call again, after
             an interruption or with further candidates, measures only the model as it is and what is missing.
+        imports: your own code that defines methods: paths of files and names of installed modules.
         on_progress: called with what is done, and how many of how many readings are finished (of 0, before they are counted).
 
     Returns:
@@ -56,7 +61,7 @@ def choose(
     Raises:
         DataError: MP110, fewer than three documents that are longer than the model. OptionError: MP105.
         FolderError: MP107, a cache that cannot be written. MissingExtra: MP106. ModelError: MP124, a model that cannot be
-            measured. UnknownName: MP104. SpecError: MP103. MilepostError: what ``milepost.tables.read`` raises.
+            measured. UnknownName: MP104. SpecError: MP103. PluginError: MP109. MilepostError: what ``milepost.tables.read`` raises.
 
     >>> import tempfile
     >>> from tokenizers import Tokenizer, models, pre_tokenizers
@@ -72,11 +77,24 @@ def choose(
     ('tile', 'same')
     """
     from milepost.extension.source import find_source
+    from milepost.plugins import load_imports
     from milepost.tables import read
     from milepost.tuning.selection.measure import Selection, measure_methods
 
+    load_imports(imports)
     wanted = Selection(
-        to, candidates, documents, text_column, header, objective, seed, device, revision, tensor, cache
+        to,
+        candidates,
+        documents,
+        text_column,
+        header,
+        objective,
+        seed,
+        device,
+        revision,
+        tensor,
+        cache,
+        imports,
     )
     source = find_source(model, revision)
     checkpoint = read(source.weights or source.folder)

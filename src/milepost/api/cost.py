@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from milepost.plugins import Imports
 
 
 def cost(
@@ -14,6 +17,7 @@ def cost(
     encodings: str | None = None,
     max_len: int | None = None,
     revision: str | None = None,
+    imports: Imports | None = None,
 ) -> dict[str, Any]:
     """Compute what a model's position encoding and its alternatives cost, from the configuration alone.
 
@@ -27,6 +31,8 @@ def cost(
             attention. ``rotary`` needs an even head width, those for images a grid of patches.
         max_len: positions that tables get, instead of the model's own.
         revision: of a Hub id.
+        imports: your own code that defines encodings: paths of files and names of installed modules. An encoding is a
+            module of torch, so that these import it.
 
     Returns:
         The document of ``schemas/cost.json``. The model's own encoding comes first among ``encodings``.
@@ -40,5 +46,8 @@ def cost(
     25165824
     """
     from milepost.diagnostics.cost import price_model
+    from milepost.plugins import load_imports
+
+    load_imports(imports)
 
     return price_model(model, lengths=lengths, encodings=encodings, max_len=max_len, revision=revision)

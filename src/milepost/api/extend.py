@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from milepost.extension.methods import Method
     from milepost.extension.plan import ExtensionPlan
+    from milepost.plugins import Imports
 
 _ON_DISK = {
     "out": ("it is changed in place", "leave it out; model.save_pretrained writes the folder"),
@@ -45,6 +46,7 @@ def extend(
     seed: int = 0,
     cache: str | os.PathLike[str] | None = None,
     device: str = "cpu",
+    imports: Imports | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Make a new checkpoint with another number of positions, in a folder that stock loaders read (but for position rules: ``milepost.load`` does).
@@ -70,6 +72,7 @@ def extend(
         tensor: the key of the table, where several could be meant or the family is unknown.
         first_row: the row of position 0, where the family does not say it.
         choose: documents, as ``milepost.choose`` reads them: extend by the method that it recommends for them, if any.
+        imports: your own code that defines methods: paths of files (``my_method.py``) and names of installed modules.
         candidates, documents, objective, text_column, header, seed, cache, device, on_progress: of ``milepost.choose``.
 
     Returns:
@@ -78,6 +81,7 @@ def extend(
 
     Raises:
         ExtendRefused: MP123. NoTable: MP122. OptionError: MP105. DataError: MP110. FolderError: MP107. ProofFailed: MP151.
+        PluginError: MP109, code of ``imports`` that cannot be imported.
         MilepostError: what ``milepost.tables.read`` and ``milepost.choose`` raise.
 
     >>> import json, tempfile
@@ -95,6 +99,9 @@ def extend(
     >>> result["from_length"], result["to_length"], result["checks"][1]["status"]
     (4, 12, 'passed')
     """
+    from milepost.plugins import load_imports
+
+    load_imports(imports)
     measuring: dict[str, Any] = {
         "candidates": candidates, "documents": documents, "text_column": text_column, "header": header,
         "objective": objective, "seed": seed, "device": device, "cache": cache,
@@ -125,7 +132,7 @@ def extend(
         return describe_plan(plan) if dry_run else _apply(plan, verify)
     from milepost.tuning.selection.measure import Selection, measure_methods
 
-    wanted = Selection(to=to, revision=revision, tensor=tensor, **measuring)
+    wanted = Selection(to=to, revision=revision, tensor=tensor, imports=imports, **measuring)
     result = measure_methods(model, plan.source, plan.checkpoint, choose, wanted, on_progress)
     best = result["recommendation"]["method"]
     if best is not None and not dry_run:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from milepost.plugins import Imports
 
 
 def tune(
@@ -30,6 +33,7 @@ def tune(
     save: str = "model",
     out: str | os.PathLike[str] | None = None,
     dry_run: bool = False,
+    imports: Imports | None = None,
     on_progress: Callable[[str, int, int, float | None], None] | None = None,
 ) -> dict[str, Any]:
     """Train the rows of a model's position table, with all else frozen, and say what that gained on held-out documents.
@@ -66,6 +70,8 @@ def tune(
         out: the run folder; ``milepost-runs/tune-HASH`` by default. It gets the state, ``result.json``, ``patch.safetensors``
             and, with ``save="model"``, the folder ``model``.
         dry_run: report what would be trained on what; nothing is written.
+        imports: your own code that defines the method by which the model was extended: paths of files and names of
+            installed modules.
         on_progress: called with what is done (``train`` or ``measure``), how far, of how much, and the last loss.
 
     Returns:
@@ -82,10 +88,12 @@ def tune(
       got: 'some'
       fix: one of: new, all
     """
+    from milepost.plugins import load_imports
     from milepost.tuning.training.plan import Aim
     from milepost.tuning.training.training import Recipe
     from milepost.tuning.tune import tune_rows
 
+    load_imports(imports)
     aim = Aim(rows, trained_length, window, objective, tensor, device, text_column, header)
     recipe = Recipe(steps, batch, lr, weight_decay, every, patience, seed, precision)
     return tune_rows(

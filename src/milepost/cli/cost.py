@@ -26,6 +26,13 @@ option = options_of(cost)
 @option("--lengths", metavar="N,N", help="Tokens of a sequence.  [default: the model's positions]")
 @option("--encodings", metavar="SPECS", help="Encodings to price.  [default: all that fit]")
 @option("--max-len", type=int, metavar="N", help="Positions that tables get.  [default: the model's]")
+@option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="FILE.py|MODULE",
+    help="Your own code that defines encodings.",
+)
 @option("--revision", help="Branch, tag or commit of a Hub id.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

@@ -50,6 +50,9 @@ option = options_of(extend)
     "--methods", is_flag=True, is_eager=True, expose_value=False, callback=_list_methods,
     help="List the methods and exit.",
 )  # fmt: skip
+@option(
+    "--import", "imports", multiple=True, metavar="FILE.py|MODULE", help="Your own code that defines methods."
+)
 @option("--out", metavar="DIR", help="Folder to be made.  [default: NAME-N in the current one]")
 @option(
     "--verify", metavar="WORD",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 from collections.abc import Callable
 from typing import Any
 
@@ -32,9 +33,10 @@ def options_of(verb: Callable[..., Any]) -> Callable[..., Decorator]:
 
 
 def name_of(*names: str) -> str:
-    """The parameter that an option sets.
+    """The parameter that an option sets; of a word that Python keeps for itself, its plural.
 
-    >>> name_of("--header/--no-header"), name_of("-n", "--train-length")
-    ('header', 'train_length')
+    >>> name_of("--header/--no-header"), name_of("-n", "--train-length"), name_of("--import")
+    ('header', 'train_length', 'imports')
     """
-    return max((name.partition("/")[0] for name in names), key=len).lstrip("-").replace("-", "_")
+    name = max((one.partition("/")[0] for one in names), key=len).lstrip("-").replace("-", "_")
+    return f"{name}s" if keyword.iskeyword(name) else name

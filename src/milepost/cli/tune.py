@@ -47,6 +47,13 @@ option = options_of(tune)
 @option("--seed", help="Of windows, offsets and masks.")
 @option("--precision", help="float32 or bfloat16.")
 @option("--save", help="model: a whole folder too; patch: the rows alone.")
+@option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="FILE.py|MODULE",
+    help="Your own code that defines the method of MODEL.",
+)
 @option("--out", metavar="DIR", help="Run folder.  [default: milepost-runs/tune-HASH]")
 @option("--dry-run", is_flag=True, help="Say what would be trained on what, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")

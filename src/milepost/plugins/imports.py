@@ -203,10 +203,12 @@ def complete(code: Sequence[Code], classes: Iterable[type]) -> tuple[Code, ...]:
             continue
         spec = None if module.startswith(_PREFIX) else find_installed(module)
         if spec is None or not _is_loaded_from(spec.origin, spec.name):
+            file = getattr(sys.modules.get(module), "__file__", None) if module != "__main__" else None
+            own = "" if file else "put it into a file of its own, and "
             raise PluginError(
                 "this class is neither in a file that was named nor in an installed package",
-                got=f"{getattr(cls, 'name', cls.__name__)}: {cls.__qualname__} of {_where(cls)}",
-                fix="put it into a file of its own, and name that: imports='FILE.py', --import FILE.py",
+                got=f"{getattr(cls, 'name', cls.__name__)}: {cls.__qualname__} of {module}",
+                fix=f"{own}name the file: imports={file or 'FILE.py'!r}, --import {file or 'FILE.py'}",
             )
         if spec.name not in known:
             found.append(Code(spec.name, hash_installed(spec), module=module))
@@ -216,7 +218,3 @@ def complete(code: Sequence[Code], classes: Iterable[type]) -> tuple[Code, ...]:
 def _is_loaded_from(origin: str | None, name: str) -> bool:
     held = sys.modules.get(name)
     return held is not None and getattr(held, "__file__", None) in (origin, None)
-
-
-def _where(cls: type) -> str:
-    return str(getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__)

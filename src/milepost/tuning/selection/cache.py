@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from milepost import __version__
 from milepost.errors import FolderError
+from milepost.plugins import Code
 from milepost.storage.files import durable, unwritable
 from milepost.tuning.selection.evaluation import Outcome, Reading
 
@@ -25,7 +27,7 @@ class TimedOutcome(NamedTuple):
 class Cache:
     """One small JSON file a candidate, named by the hash of all that its numbers depend on.
 
-    That is: versions, device, documents, seed, lengths, table, method, every weight, and the bits that the model gives as it is,
+    That is: versions, device, documents, seed, lengths, table, method and its code, every weight, and the bits that the model gives as it is,
     which differ with the number of threads. Each file appears whole, flushed to disk; one that is not what was written counts
     as absent.
 
@@ -35,10 +37,18 @@ class Cache:
         baseline: what the model gives as it is.
         to: usable positions wanted.
         tensor: key of the table, where one was named.
+        code: what defines methods that are not Milepost's own.
     """
 
     def __init__(
-        self, folder: Path | None, reading: Reading, baseline: Outcome, *, to: int, tensor: str | None
+        self,
+        folder: Path | None,
+        reading: Reading,
+        baseline: Outcome,
+        *,
+        to: int,
+        tensor: str | None,
+        code: Sequence[Code],
     ) -> None:
         self._folder = folder
         if folder is None:
@@ -55,6 +65,7 @@ class Cache:
             "drawn": [[text.index, text.tokens.tolist()] for text in reading.texts],
             "asked": [reading.seed, to, tensor],
             "baseline": _write(baseline),
+            "code": [[one.name, one.sha256] for one in code],
         }
         self._key = digest(json.dumps(facts), subject.model.state_dict())
 

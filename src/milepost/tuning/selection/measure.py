@@ -17,6 +17,7 @@ from milepost import __version__
 from milepost.errors import DataError, MilepostError, MissingExtra, ModelError, OptionError
 from milepost.extension.methods import Method, build_method, default_candidates
 from milepost.extension.plan import read_size
+from milepost.plugins import Imports, complete, read_code
 from milepost.spec import parse_specs
 from milepost.storage.files import expand
 
@@ -49,6 +50,7 @@ class Selection:
     revision: str | None
     tensor: str | None
     cache: str | os.PathLike[str] | None
+    imports: Imports | None = None
 
 
 def measure_methods(
@@ -90,6 +92,7 @@ def measure_methods(
     say("counting tokens", 0, 0)
     texts, longer = _draw(subject, texts_read.documents, length, wanted.documents, wanted.seed)
     cache = None if wanted.cache is None else expand(wanted.cache)
+    code = () if cache is None else complete(read_code(wanted.imports), map(type, methods))
     if cache is not None:
         make_folder(cache)  # before the minutes of measuring
     progress = _Progress(say, len(texts), len(methods) + 1)
@@ -97,7 +100,7 @@ def measure_methods(
     ask = PassageReading if subject.kind == "embedding" else LossReading
     reading = ask(subject, texts, seed=wanted.seed, tick=progress.tick)
     baseline = reading.baseline()
-    kept = Cache(cache, reading, baseline, to=length, tensor=wanted.tensor)
+    kept = Cache(cache, reading, baseline, to=length, tensor=wanted.tensor, code=code)
     measured = []
     for method in methods:
         progress.begin(str(method.spec))
