@@ -109,7 +109,13 @@ class Registry(Generic[T]):
         owners = sorted({*map(describe, points)})
         if len(owners) > 1:
             raise self._clash(name, owners)
-        import_safely(points[0].module, said_by=owners[0])
+        before = dict(self._known)
+        try:
+            import_safely(points[0].module, said_by=owners[0])
+        except PluginError:
+            # what it registered before it failed is not to be had, or the next call would not fail
+            self._known = {key: cls for key, cls in self._known.items() if _is_own(cls)} | before
+            raise
         if name not in self._known:
             raise PluginError(
                 f"an installed package does not have the {self._kind} that it offers",
