@@ -71,11 +71,10 @@ class Option:
         elif isinstance(value, int | float) and not isinstance(value, bool):
             fits = self.kind == "number" or isinstance(value, int)
             good = fits and self._in_range(value)
-            value = float(value) if self.kind == "number" else value
         else:
             fits = good = False
         if good:
-            return value
+            return float(value) if self.kind == "number" and isinstance(value, int) else value
         error = OptionError if fits else SpecError
         fix = f"{key}={self.default}" if fits else f"its default is {self.default}"
         raise error(f"{owner}'s option {key} must be {self.allowed}", got=f"{key}={value}", fix=fix)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from milepost.catalog import canonical
 from milepost.errors import OptionError, UnknownName
 from milepost.plugins import Code
 from milepost.spec import parse_specs
@@ -213,8 +214,6 @@ def read_encodings(encodings: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         SpecError: MP103. UnknownName: MP104. OptionError: MP105, the same encoding twice.
     """
-    from milepost.encodings import canonical
-
     text = encodings if isinstance(encodings, str) else ",".join(encodings)
     names = [str(canonical(spec)) for spec in parse_specs(text)]
     for name in names:
