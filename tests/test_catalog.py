@@ -188,10 +188,7 @@ def bias_class() -> type[Encoding]:
     return Flat
 
 
-def test_a_row_of_the_package_gives_way_to_no_other(shelf: None) -> None:
-    add_row(find_row("t5"))
-    with pytest.raises(OptionError, match="taken"):
-        add_row(EncodingRow("t5"))
+def test_an_encoding_of_the_package_gives_way_to_no_other(shelf: None) -> None:
     with pytest.raises(OptionError, match="taken"):
         register(EncodingRow("t5", places=("bias",)))(bias_class())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from milepost.catalog import EncodingRow, RowText, find_row, rows
+from milepost.catalog import EncodingRow, find_row, rows
 from milepost.encodings import registered
 from milepost.options import Option, number, whole, word
 
@@ -35,14 +35,13 @@ def render_row(row: EncodingRow) -> str:
     """One encoding as the page shows it."""
     options = ", ".join(render_option(key, one) for key, one in row.options.items()) or "none"
     place = "as inside" if row.inner else row.place + (", images" if "grid" in row.needs else "")
-    text = row.text or RowText("", "", "")
-    cells = (f"`{row.name}`", options, place, text.usable_length, text.initial_scale, text.paper)
+    cells = (f"`{row.name}`", options, place, row.usable_text, row.scale_text, row.paper)
     return "| " + " | ".join(cells) + " |\n"
 
 
 def render_table() -> str:
-    """All encodings of the package; those of a user have no words for it."""
-    return "".join(render_row(row) for row in rows().values() if row.text)
+    """All encodings of the package; those of a user name no paper."""
+    return "".join(render_row(row) for row in rows().values() if row.paper)
 
 
 def test_the_table_is_the_catalogues():
@@ -77,8 +76,8 @@ def missing(row: EncodingRow) -> list[str]:
         return [f"a class: @register(find_row({row.name!r})), imported in encodings/__init__.py"]
     if row.cost is None and not row.inner:
         lacks.append("a cost formula in catalog/costs.py")
-    if row.text is None:
-        lacks.append("words for the documentation: RowText")
+    if not row.paper:
+        lacks.append("its paper, for the documentation")
     if "Source:" not in (inspect.getdoc(cls) or ""):
         lacks.append("its source in the docstring: Source: ...")
     given = inspect.signature(cls).parameters
@@ -101,7 +100,7 @@ def test_nothing_is_missing_from_a_built_in_encoding(name):
 def test_the_gate_names_what_is_missing():
     assert "class" in missing(EncodingRow("nowhere"))[0]
     bare = EncodingRow("t5", {"buckets": whole(64, least=2)})
-    assert [part.split()[1] for part in missing(bare)] == ["cost", "for", "default"]
+    assert [part.split()[1] for part in missing(bare)] == ["cost", "paper,", "default"]
 
 
 if __name__ == "__main__":

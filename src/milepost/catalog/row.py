@@ -48,21 +48,6 @@ class CostFormula:
     work: Callable[[Sizes, SpecOptions, int], Work]
 
 
-@dataclass(frozen=True)
-class RowText:
-    """What the documentation's table says of an encoding in words.
-
-    Attributes:
-        usable_length: how many positions have an answer.
-        initial_scale: what its numbers start at.
-        paper: authors and year.
-    """
-
-    usable_length: str
-    initial_scale: str
-    paper: str
-
-
 def _accept(options: SpecOptions, geometry: Geometry) -> None:
     """No relation to check."""
 
@@ -90,7 +75,9 @@ class EncodingRow:
         inside: the geometry of its table, or of the encoding that it wraps.
         usable: positions that it answers in a geometry from ``inside``; ``None`` means no limit.
         cost: its formulas; wrappers need none, and an encoding without any cannot be priced.
-        text: its row in the documentation.
+        paper: authors and year.
+        usable_text: how many positions have an answer, for the documentation.
+        scale_text: what its numbers start at.
     """
 
     name: str
@@ -102,7 +89,9 @@ class EncodingRow:
     inside: Callable[[SpecOptions, Geometry], Geometry] = _as_it_is
     usable: Callable[[SpecOptions, Geometry], int | None] = _unlimited
     cost: CostFormula | None = None
-    text: RowText | None = None
+    paper: str = ""
+    usable_text: str = "∞"
+    scale_text: str = "none"
 
     @property
     def place(self) -> str:
@@ -171,14 +160,7 @@ _ROWS: dict[str, EncodingRow] = {}
 
 
 def add_row(row: EncodingRow) -> None:
-    """Put a row into the catalogue; a row of the package gives way to no other.
-
-    Raises:
-        OptionError: MP105, when the name is taken.
-    """
-    held = _ROWS.get(row.name, row)
-    if held is not row and held.text is not None:
-        raise OptionError("this encoding's name is taken", got=row.name, fix="choose another name")
+    """Put a row into the catalogue; registering a class does, and refuses a name that is taken."""
     _ROWS[row.name] = row
 
 
