@@ -165,7 +165,7 @@ def test_a_stock_folder_is_refused(make, tmp_path):
 
 
 def test_an_unknown_family_is_refused(saved):
-    edit(saved[1], model_type="milepost_mamba")
+    edit(saved[1], model_type="milepost_brand_new")
     with pytest.raises(UnknownFamily):
         load(saved[1])
 

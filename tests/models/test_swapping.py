@@ -227,14 +227,18 @@ def test_a_refused_swap_leaves_the_model_untouched(make, tokens, encoding, optio
 
 def test_a_family_with_positions_of_its_own_kind_is_refused_with_the_reason():
     small = T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=10)
-    with pytest.raises(SwapRefused, match="a bias of its own"):
+    with pytest.raises(SwapRefused, match="distances of positions in its own way"):
         swap(T5Model(small), "rotary")
 
 
 def test_an_unknown_family_is_refused():
     small = MambaConfig(hidden_size=8, state_size=4, num_hidden_layers=1, vocab_size=10)
-    with pytest.raises(UnknownFamily, match=r"'mamba'"):
-        swap(MambaModel(small), "rotary")
+    model = MambaModel(small)
+    with pytest.raises(SwapRefused, match=r"it has no attention(.|\n)*'mamba'"):
+        swap(model, "rotary")
+    model.config.model_type = "brand_new"
+    with pytest.raises(UnknownFamily, match=r"'brand_new'"):
+        swap(model, "rotary")
     with pytest.raises(UnknownFamily, match="Linear"):
         swap(torch.nn.Linear(2, 2), "rotary")
 

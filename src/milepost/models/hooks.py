@@ -27,7 +27,7 @@ _STRETCH = "interpolate_pos_encoding"
 class State:
     """What the hooks of one swapped base model need; kept in the model's ``__dict__``."""
 
-    family: Stack
+    stack: Stack
     encoding: Encoding
     slot: Slot
     shown: ParameterSlot | None  # where the table is a parameter
@@ -106,7 +106,7 @@ def hand_positions(
             got="a call with past_key_values",
             fix="pass use_cache=False, to generate() too",
         )
-    if state.family.embeds or call.arguments.get("inputs_embeds") is None:
+    if state.stack.embeds or call.arguments.get("inputs_embeds") is None:
         _hand_vectors(state, base, call, encoding, positions, missing)
     if acts:
         call.arguments[POSITIONS] = _attention_positions(state, call, encoding, positions)
@@ -130,9 +130,9 @@ def _read(state: State, arguments: dict[str, Any]) -> Call | None:
         pixels = arguments.get("pixel_values")
         if pixels is None:
             return None
-        assert state.family.prefix is not None
+        assert state.stack.prefix is not None
         rows, columns = (size // patch for size, patch in zip(pixels.shape[-2:], state.patch, strict=True))
-        shape = len(pixels), state.family.prefix + rows * columns
+        shape = len(pixels), state.stack.prefix + rows * columns
         return Call(arguments, shape, pixels.device, None, (rows, columns))
     cache = find_cache(arguments)
     ids, embeds = arguments.get("input_ids"), arguments.get("inputs_embeds")
@@ -219,7 +219,7 @@ def _plain_rows(state: State, mask: Tensor) -> Tensor:
 
 def _own(state: State, call: Call) -> Positions:
     """Positions as the family derives them; -1 where it gives none."""
-    if state.family.counts_mask and call.mask is not None and not (_can_look(call.mask) and call.mask.all()):
+    if state.stack.counts_mask and call.mask is not None and not (_can_look(call.mask) and call.mask.all()):
         return build_positions(call.length, attention_mask=call.mask, device=call.device)
     ids = call.arguments.get("input_ids")
     if state.pad is None or ids is None:
@@ -270,19 +270,19 @@ def _hand_vectors(
     positions: Positions,
     missing: Tensor | None,
 ) -> None:
-    if state.family.table is None:
+    if state.stack.table is None:
         if "vectors" in state.encoding.places:
             embeds = call.arguments.get("inputs_embeds")
             if embeds is None:
                 embeds = base.get_input_embeddings()(call.arguments.pop("input_ids"))
             call.arguments["inputs_embeds"] = embeds + state.slot.read(positions, encoding).to(embeds)
         return
-    if "vectors" in state.encoding.places or state.family.reads_table:
+    if "vectors" in state.encoding.places or state.stack.reads_table:
         rows = state.rows if call.grid is not None else call.length
         if call.grid is not None and _stretches(
             state, call
         ):  # zeros of one patch: a square whatever the image
-            rows = (state.family.prefix or 0) + 1
+            rows = (state.stack.prefix or 0) + 1
         vectors = state.slot.read(positions, encoding, missing=missing, rows=rows)
         state.slot.handed = vectors
         if state.shown is not None:
@@ -315,7 +315,7 @@ def _cached_positions(state: State, call: Call, positions: Tensor, slots: Tensor
         return (slots - (call.past + call.length - 1) + positions[..., -1:]).clamp(min=0)
     total = call.mask.shape[1]
     places = build_positions(total, attention_mask=call.mask, device=call.device)
-    if not explicit and not state.family.counts_mask:
+    if not explicit and not state.stack.counts_mask:
         places = torch.where(_plain_rows(state, call.mask), torch.arange(total, device=call.device), places)
     keys = places[:, slots.clamp(max=total - 1)]  # later slots of a static cache are not written yet
     return (keys + positions[..., -1:] - places[:, -1:]).clamp(min=0) if explicit else keys
@@ -344,9 +344,9 @@ def _pass_limits(state: State, call: Call, limit: int) -> None:
     """Give the arguments that the family would read from buffers of the old table's length."""
     past = call.past
     # a comparison would limit an exported graph to the lengths of its outcome
-    any_length = is_traced() and not state.family.firm
+    any_length = is_traced() and not state.stack.firm
     within = not any_length and isinstance(past, int) and state.first_row + past + call.length <= limit
-    if state.family.firm:
+    if state.stack.firm:
         if not within:
             raise PastTheEnd(
                 "the input is past the end of this family's causal mask, whatever the encoding",
@@ -360,6 +360,6 @@ def _pass_limits(state: State, call: Call, limit: int) -> None:
         call.arguments["position_ids"] = build_positions(
             call.length, past_length=past, first_row=state.first_row, device=call.device
         )
-    for name in state.family.zeros:
+    for name in state.stack.zeros:
         if call.arguments.get(name) is None:
             call.arguments[name] = torch.zeros(call.shape, dtype=torch.int64, device=call.device)

@@ -130,9 +130,9 @@ def _build_stock(
             )  # fmt: skip
         except RuntimeError as error:
             raise _unsafe("the weights do not fit the config", str(error).splitlines()[-1].strip()) from error
-    for base, family in find_bases(model):
-        rows = table_rows(base, family)
-        missing = [key for key in found["missing_keys"] if str(family.table) in key]
+    for base, stack in find_bases(model):
+        rows = table_rows(base, stack)
+        missing = [key for key in found["missing_keys"] if str(stack.table) in key]
         if missing or rows is None or len(rows) != rule.rows:
             raise _unsafe(
                 "the position table is not the one that the rule was made for",

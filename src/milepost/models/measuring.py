@@ -37,10 +37,10 @@ def geometries(model: PreTrainedModel) -> list[Geometry]:
     parts = find_bases(model)
     before = getattr(model.config, KEY, None) or {}
     if "parts" not in before:  # never swapped; the record may hold lengths that other verbs wrote
-        return [_measure(base, family) for base, family in parts]
+        return [_measure(base, stack) for base, stack in parts]
     return [
-        _describe(base, family, rows=part["max_len"], rms=part["embedding_rms"])
-        for (base, family), part in zip(parts, before["parts"], strict=True)
+        _describe(base, stack, rows=part["max_len"], rms=part["embedding_rms"])
+        for (base, stack), part in zip(parts, before["parts"], strict=True)
     ]
 
 
@@ -51,49 +51,49 @@ def find_table(base: PreTrainedModel, path: str | None) -> nn.Module | Tensor:
     return cast("nn.Module | Tensor", getattr(base.get_submodule(holder), name))
 
 
-def table_weight(base: PreTrainedModel, family: Stack) -> Tensor:
+def table_weight(base: PreTrainedModel, stack: Stack) -> Tensor:
     """A tensor of the dtype, device and width of what stands in the table's place, rows or none."""
-    if family.table is None:
+    if stack.table is None:
         return cast(Tensor, base.get_input_embeddings().weight).detach()
-    present = find_table(base, family.table)
+    present = find_table(base, stack.table)
     if isinstance(present, Tensor):
         return present.detach()[0]
     return present.empty if isinstance(present, Slot) else cast(Tensor, present.weight).detach()
 
 
-def table_rows(base: PreTrainedModel, family: Stack) -> Tensor | None:
+def table_rows(base: PreTrainedModel, stack: Stack) -> Tensor | None:
     """Rows of positions 0, 1, 2, ... of the table in a model, if there is one."""
     if STATE in base.__dict__:
         present = base.milepost
         return present.stored_rows() if isinstance(present, PositionTable) else None
-    return None if family.table is None else table_weight(base, family)[family.first_row_of(base.config) :]
+    return None if stack.table is None else table_weight(base, stack)[stack.first_row_of(base.config) :]
 
 
-def _measure(base: PreTrainedModel, family: Stack) -> Geometry:
+def _measure(base: PreTrainedModel, stack: Stack) -> Geometry:
     """The geometry of a part as transformers built it."""
-    table = table_rows(base, family)
+    table = table_rows(base, stack)
     if table is None:
-        rows, rms = int(getattr(base.config, str(family.length))), 0.0
+        rows, rms = int(getattr(base.config, str(stack.length))), 0.0
     else:
         rows, rms = len(table), _rms(table)
     if not rms and base.main_input_name != "pixel_values":
         rms = _rms(cast(Tensor, base.get_input_embeddings().weight).detach())
-    return _describe(base, family, rows=rows, rms=rms)
+    return _describe(base, stack, rows=rows, rms=rms)
 
 
-def _describe(base: PreTrainedModel, family: Stack, *, rows: int, rms: float) -> Geometry:
+def _describe(base: PreTrainedModel, stack: Stack, *, rows: int, rms: float) -> Geometry:
     config = base.config
-    heads = int(getattr(config, family.heads))
+    heads = int(getattr(config, stack.heads))
     return Geometry(
-        dim=table_weight(base, family).shape[-1],
+        dim=table_weight(base, stack).shape[-1],
         heads=heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         max_len=rows,
-        causal=family.is_causal(config),
+        causal=stack.is_causal(config),
         embedding_rms=rms,
-        grid=family.grid_of(config),
-        prefix=family.prefix or 0,
-        rotary=read_rotary(config, family),
+        grid=stack.grid_of(config),
+        prefix=stack.prefix or 0,
+        rotary=read_rotary(config, stack),
     )
 
 

@@ -23,20 +23,20 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
 """By scaling: Milepost's name of an option, and transformers'."""
 
 
-def read_rotary(config: PretrainedConfig, family: Stack) -> tuple[Spec, ...]:
+def read_rotary(config: PretrainedConfig, stack: Stack) -> tuple[Spec, ...]:
     """The rotary settings of a model: one with all options, several where kinds of layers differ, or none.
 
     A scaling that Milepost does not know keeps its name, so that building it is an error.
     """
     rope = getattr(config, "rope_parameters", None)
-    if family.rotary is None or not rope:
+    if stack.rotary is None or not rope:
         return ()
     kinds = [one for one in rope.values() if isinstance(one, Mapping)] or [rope]
-    return tuple(dict.fromkeys(_read(one, config, family) for one in kinds))
+    return tuple(dict.fromkeys(_read(one, config, stack) for one in kinds))
 
 
-def _read(rope: Mapping[str, Any], config: PretrainedConfig, family: Stack) -> Spec:
-    partial = float(rope.get("partial_rotary_factor") or 1.0) if family.partial else 1.0
+def _read(rope: Mapping[str, Any], config: PretrainedConfig, stack: Stack) -> Spec:
+    partial = float(rope.get("partial_rotary_factor") or 1.0) if stack.partial else 1.0
     scaling = _scaling(rope, config)
     return Spec("rotary", {"theta": float(rope["rope_theta"]), "partial": partial, "scaling": scaling})
 

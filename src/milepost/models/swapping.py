@@ -110,8 +110,8 @@ def _swap(
     if max_len is not None:
         measured = [_lengthened(shape, max_len) for shape in measured]
     built = [
-        _build(spec, shape, table_rows(base, family))
-        for (base, family), shape in zip(parts, measured, strict=True)
+        _build(spec, shape, table_rows(base, stack))
+        for (base, stack), shape in zip(parts, measured, strict=True)
     ]
     return _install(model, built, spec=str(spec), geometries=measured, positions=positions)
 
@@ -171,16 +171,16 @@ def _install(
 ) -> Model:
     parts = find_bases(model)
     spec = None if spec is None else str(settle(spec, geometries[0]))
-    for (_, family), encoding in zip(parts, encodings, strict=True):
-        _check_sense(family, encoding)
+    for (_, stack), encoding in zip(parts, encodings, strict=True):
+        _check_sense(stack, encoding)
     implementation = _implementation(model, encodings[0])
     actings: list[tuple[nn.Module, Acting]] = []
     if implementation.startswith(PREFIX):
         actings = _all_actings(model, parts, encodings)
     config = _write_config(model, spec, geometries, positions, implementation)
     states = [
-        _build_state(base, family, encoding, shape, positions)
-        for (base, family), encoding, shape in zip(parts, encodings, geometries, strict=True)
+        _build_state(base, stack, encoding, shape, positions)
+        for (base, stack), encoding, shape in zip(parts, encodings, geometries, strict=True)
     ]
     register_attention()
 
@@ -196,18 +196,18 @@ def _install(
     return model
 
 
-def _check_sense(family: Stack, encoding: Encoding) -> None:
-    if encoding.places & {"rotate", "bias"} and not family.interface:
+def _check_sense(stack: Stack, encoding: Encoding) -> None:
+    if encoding.places & {"rotate", "bias"} and not stack.interface:
         raise SwapRefused(
-            f"{encoding.name} acts in attention, and {family.model_type}'s does not go through transformers' "
+            f"{encoding.name} acts in attention, and {stack.model_type}'s does not go through transformers' "
             "attention interface",
-            got=f"{encoding.name} for {family.model_type}",
+            got=f"{encoding.name} for {stack.model_type}",
             fix="choose an encoding that acts at the input: learned, sinusoidal",
         )
-    if not encoding.places and family.keeps:
+    if not encoding.places and stack.keeps:
         raise SwapRefused(
-            f"without its table {family.model_type} would still know order",
-            got=f"{encoding.name}, and a family with {family.keeps}",
+            f"without its table {stack.model_type} would still know order",
+            got=f"{encoding.name}, and a family with {stack.keeps}",
             fix="choose learned or sinusoidal, or begin from bert",
         )
 
@@ -231,34 +231,34 @@ def _write_config(
     known = getattr(config, KEY, None) or {}
     kept = {key: value for key, value in known.items() if key not in (*record, ROPE)}  # trained lengths
     setattr(config, KEY, kept | record)
-    for (base, family), shape in zip(find_bases(model), geometries, strict=True):
-        if family.length is not None:
+    for (base, stack), shape in zip(find_bases(model), geometries, strict=True):
+        if stack.length is not None:
             # rows before position 0 are in the field where the family's class does not add them itself
-            extra = family.first_row_of(base.config) if family.pad is not None else 0
-            setattr(config, family.length, shape.max_len + extra)
+            extra = stack.first_row_of(base.config) if stack.pad is not None else 0
+            setattr(config, stack.length, shape.max_len + extra)
     return config
 
 
 def _build_state(
-    base: PreTrainedModel, family: Stack, encoding: Encoding, shape: Geometry, positions: str
+    base: PreTrainedModel, stack: Stack, encoding: Encoding, shape: Geometry, positions: str
 ) -> State:
-    like, first_row = table_weight(base, family), family.first_row_of(base.config)
+    like, first_row = table_weight(base, stack), stack.first_row_of(base.config)
     encoding.to(device=like.device, dtype=like.dtype).train(base.training)
     slot = Slot(encoding, like, first_row)
     shown = None
-    if family.reads_table and not isinstance(find_table(base, family.table), nn.Module):
-        path, _, name = str(family.table).rpartition(".")
+    if stack.reads_table and not isinstance(find_table(base, stack.table), nn.Module):
+        path, _, name = str(stack.table).rpartition(".")
         shown = ParameterSlot(base.get_submodule(path), name, slot)
-    limits = [base.get_buffer(path).shape[-1] for path in family.limits]
+    limits = [base.get_buffer(path).shape[-1] for path in stack.limits]
     return State(
-        family=family,
+        stack=stack,
         encoding=encoding,
         slot=slot,
         shown=shown,
         rows=shape.max_len,
-        pad=family.pad_of(base.config),
+        pad=stack.pad_of(base.config),
         first_row=first_row,
-        patch=family.patch_of(base.config),
+        patch=stack.patch_of(base.config),
         follow_mask=positions == "mask",
         names=parameter_names(base),
         limit=min(limits, default=None),
@@ -269,11 +269,11 @@ def _put(base: PreTrainedModel, state: State) -> None:
     """Make the changes to one part; nothing here can fail."""
     if state.shown is not None:
         state.shown.take_place()
-    elif state.family.table is not None:
-        base.set_submodule(state.family.table, state.slot)
-    if state.family.rotary is not None:
-        base.set_submodule(state.family.rotary, Silent())
-    _place(base, state.family, state.encoding)
+    elif state.stack.table is not None:
+        base.set_submodule(state.stack.table, state.slot)
+    if state.stack.rotary is not None:
+        base.set_submodule(state.stack.rotary, Silent())
+    _place(base, state.stack, state.encoding)
     if STATE not in base.__dict__:
         base.register_forward_pre_hook(hand_positions, with_kwargs=True)
         base.register_forward_hook(clear_vectors, always_call=True)
@@ -285,8 +285,8 @@ def _all_actings(
 ) -> list[tuple[nn.Module, Acting]]:
     """What each attention module of a model is to do; nothing, outside of the parts and across them."""
     acting: dict[nn.Module, Encoding | None] = dict.fromkeys(find_attentions(model, parts[0][1]))
-    for (base, family), encoding in zip(parts, encodings, strict=True):
-        own = [one for one in find_attentions(base, family) if not is_crossing(one, base, family)]
+    for (base, stack), encoding in zip(parts, encodings, strict=True):
+        own = [one for one in find_attentions(base, stack) if not is_crossing(one, base, stack)]
         if not own:
             raise SwapRefused(
                 "no self-attention was found to act in",
@@ -297,16 +297,16 @@ def _all_actings(
     return [(module, build_acting(module, encoding)) for module, encoding in acting.items()]
 
 
-def _place(base: PreTrainedModel, family: Stack, encoding: Encoding) -> None:
+def _place(base: PreTrainedModel, stack: Stack, encoding: Encoding) -> None:
     """Make the encoding a submodule, right after the one that held the table.
 
     The order of parameters stays as it was where it can: norms of all gradients are sums in that order.
     """
     base.milepost = encoding
-    if family.table is None:
+    if stack.table is None:
         return
     names = list(base._modules)
-    for name in names[names.index(family.table.split(".")[0]) + 1 :]:
+    for name in names[names.index(stack.table.split(".")[0]) + 1 :]:
         if name != "milepost":
             base._modules[name] = base._modules.pop(name)
 

@@ -23,6 +23,7 @@ from milepost.models.output import quietly
 from milepost.models.swapping import swap
 from milepost.models.transformers_private import no_init_weights
 from milepost.spec import Spec
+from milepost.tables import Stack
 
 _CLASSES: Mapping[str, str] = {
     "causal-lm": "AutoModelForCausalLM",
@@ -102,7 +103,7 @@ def build_user_model(
         OptionError: MP105, a vocabulary that is not the model's. UnsafeFile: MP130.
     """
     config = _read_config(folder)
-    (family, *_) = find_stacks(str(config.model_type))
+    (stack, *_) = find_stacks(str(config.model_type))
     if weights and shape.vocabulary_size > getattr(config, "vocab_size", math.inf):
         raise OptionError(
             "the tokenizer has ids that the weights know nothing of",
@@ -111,7 +112,7 @@ def build_user_model(
         )
     config.num_labels = max(shape.labels, 1)
     if not weights:
-        _resize(config, shape, family)
+        _resize(config, shape, stack)
         with torch.random.fork_rng(devices=[]), no_init_weights():
             model = _make(config, kind)
         if kind != "images":
@@ -174,7 +175,7 @@ def _read_config(folder: str) -> PretrainedConfig:
         ) from None
 
 
-def _resize(config: PretrainedConfig, shape: ModelShape, family: Any) -> None:
+def _resize(config: PretrainedConfig, shape: ModelShape, stack: Stack) -> None:
     """Fit a configuration to a task; its own blocks, width, heads and activation stay."""
     for name, value in list(vars(config).items()):
         if isinstance(value, float) and any(name == word or name.endswith(f"_{word}") for word in _DROPOUTS):
@@ -192,9 +193,9 @@ def _resize(config: PretrainedConfig, shape: ModelShape, family: Any) -> None:
         config.vocab_size = shape.vocabulary_size + (shape.pad is None)
         config.pad_token_id = shape.vocabulary_size if shape.pad is None else shape.pad
         config.bos_token_id = config.eos_token_id = None
-    if family.length is not None and not shape.side:
-        extra = family.first_row_of(config) if family.pad is not None else 0
-        setattr(config, family.length, shape.max_len + extra)
+    if stack.length is not None and not shape.side:
+        extra = stack.first_row_of(config) if stack.pad is not None else 0
+        setattr(config, stack.length, shape.max_len + extra)
     if shape.inner:
         setattr(config, find_inner(config), shape.inner)
     config.use_cache = False
