@@ -15,8 +15,8 @@ from milepost.comparison.design import Design, Model, Training, Trial
 from milepost.comparison.options import read_until
 from milepost.comparison.request import Purpose, Request
 from milepost.comparison.settings import (
-    Grid,
     Setting,
+    SettingGrid,
     choose_setting,
     find_flips,
     find_plausible,
@@ -290,7 +290,7 @@ def test_the_command_repeats_what_was_asked() -> None:
     design = Design("classify", "a.csv", "00" * 32, 32, Options(text_column="t", header=False))
     request = Request(
         design, ("learned",), (0, 1, 2, 3), (0, 1, 2), (32,), "learned", 0.01, Metric("f1", "F1"),
-        Purpose(64, 0), Grid((1e-3, 2e-3)), sequential=read_until("decided", (0, 1, 2), 6),
+        Purpose(64, 0), SettingGrid((1e-3, 2e-3)), sequential=read_until("decided", (0, 1, 2), 6),
     )  # fmt: skip
     command = build_command(request)
     for part in (

@@ -10,7 +10,7 @@ from milepost.comparison.design import ENCODINGS, Model, Training, read_encoding
 from milepost.comparison.plan import Plan, Progress
 from milepost.comparison.request import Purpose, Request
 from milepost.comparison.run_folder.folder import RunFolder
-from milepost.comparison.settings import Grid, read_grid
+from milepost.comparison.settings import SettingGrid, read_grid
 from milepost.errors import OptionError, UnknownName
 from milepost.plugins import Imports
 from milepost.statistics import SequentialTest
@@ -103,13 +103,13 @@ class Tuning:
     lr: str | Sequence[float] | None = None
     scale: str | Sequence[float] | None = None
 
-    def read(self, lr: float) -> Grid:
+    def read(self, lr: float) -> SettingGrid:
         """The grid around a learning rate.
 
         Raises:
             OptionError: MP105.
         """
-        return Grid(read_grid("tune-lr", self.lr, lr), read_grid("tune-scale", self.scale, 1.0))
+        return SettingGrid(read_grid("tune-lr", self.lr, lr), read_grid("tune-scale", self.scale, 1.0))
 
 
 @dataclass(frozen=True)

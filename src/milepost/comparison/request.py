@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from milepost.comparison.design import Design, Trial
-from milepost.comparison.settings import Grid, Setting
+from milepost.comparison.settings import Setting, SettingGrid
 from milepost.comparison.verdicts.scores import Criterion
 from milepost.errors import OptionError
 from milepost.statistics import SequentialTest
@@ -63,7 +63,7 @@ class Request:
     margin: float
     metric: Metric
     purpose: Purpose
-    grid: Grid
+    grid: SettingGrid
     scalable: frozenset[str] = frozenset()
     chosen: Mapping[str, Setting] = field(default_factory=dict)
     sequential: SequentialTest | None = None

@@ -33,7 +33,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Grid:
+class SettingGrid:
     """The settings that are tried.
 
     Args:

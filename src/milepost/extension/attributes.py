@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from milepost.errors import ExtendRefused
-from milepost.extension.fields import Path
+from milepost.extension.fields import Fields, Path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-Fields: TypeAlias = tuple[tuple[Path, Any, Any], ...]
 
 
 def plan_attributes(

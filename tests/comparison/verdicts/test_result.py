@@ -10,7 +10,7 @@ import pytest
 from milepost.api.compare import compare
 from milepost.comparison import Design, Model, Trial
 from milepost.comparison.request import Purpose, Request
-from milepost.comparison.settings import Grid, Setting
+from milepost.comparison.settings import Setting, SettingGrid
 from milepost.comparison.verdicts.pairs import build_family
 from milepost.comparison.verdicts.requirements import advise
 from milepost.comparison.verdicts.result import build_result, is_decided
@@ -41,7 +41,7 @@ def test_a_scale_far_from_the_rule_is_pointed_out_with_the_option_that_tunes_it(
         "causal-lm", "builtin:python-docs", task.sha256, 8, model=Model(layers=1, dim=16, heads=2)
     )
     request = Request(
-        design, names, (0,), (0,), (8,), "learned", 0.01, task.metrics[0], Purpose(), Grid((1e-3,))
+        design, names, (0,), (0,), (8,), "learned", 0.01, task.metrics[0], Purpose(), SettingGrid((1e-3,))
     )  # fmt: skip
     rows = [{"encoding": name, "seed": 0, "status": "missing"} for name in names]
     scales = {
@@ -101,7 +101,7 @@ def judge(folder: Folder) -> tuple[str, str | None]:
     )
     request = Request(
         design, ("learned", "none"), (0, 1, 2), (0, 1, 2), (8,), "learned", 0.01, task.metrics[0], Purpose(),
-        Grid((1e-3, 2e-3)), chosen={name: Setting(1e-3) for name in ("learned", "none")},
+        SettingGrid((1e-3, 2e-3)), chosen={name: Setting(1e-3) for name in ("learned", "none")},
     )  # fmt: skip
     rows = build_result(request, folder, {}, task, {})  # type: ignore[arg-type]
     (comparison,) = rows["comparisons"]
