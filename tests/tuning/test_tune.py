@@ -298,7 +298,7 @@ def test_a_folder_of_another_design_or_of_other_things_is_refused(
     assert caught.value.exit_code == 2
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("dear")
-    with pytest.raises(FolderError, match="no folder of a run"):
+    with pytest.raises(FolderError, match="holds other things"):
         tune_rows(model, str(texts), recipe=quick, out=tmp_path / "other")
 
 

@@ -6,7 +6,6 @@ A trial is a pure function of its ``Trial``: same trial, same kind of machine, s
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from milepost.catalog import canonical
 from milepost.errors import OptionError, UnknownName
 from milepost.plugins import Code
 from milepost.spec import parse_specs
+from milepost.storage.records import key_of
 from milepost.tasks import Options
 
 ENCODINGS = ("learned", "sinusoidal", "rotary", "alibi", "t5", "none")
@@ -154,7 +154,7 @@ class Design:
 
     def key(self) -> str:
         """Name of the design: 12 hexadecimal digits of its hash."""
-        return digest(self.identity())
+        return key_of(self.identity())
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Trial:
     def key(self) -> str:
         """Name of the trial's folder: 12 hexadecimal digits of the hash of what decides its bits."""
         setting = ({"lr": self.lr} if self.lr else {}) | ({"scale": self.scale} if self.scale != 1 else {})
-        return digest(
+        return key_of(
             {"design": self.design.identity(), "encoding": self.encoding, "seed": self.seed, **setting}
         )
 
@@ -201,11 +201,6 @@ class Trial:
             "imports": tuple(Code(**one) for one in design["imports"]),
         }
         return cls(**content | {"design": Design(**design | parts)})
-
-
-def digest(content: dict[str, Any]) -> str:
-    """12 hexadecimal digits of the SHA-256 of plain JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_encodings(encodings: str | Sequence[str]) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
-from milepost.comparison.run_folder.records import read_json
 from milepost.errors import FolderError
 from milepost.reporting.compare_summary import CompareSummary
 from milepost.reporting.schemas import read_schema
 from milepost.reporting.validation import find_faults
 from milepost.reporting.words import clean
+from milepost.storage.records import read_json
 
 SCHEMA_VERSION = 1
 _AGAIN = "run the same compare again; its finished trials are kept"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +11,12 @@ import numpy as np
 import torch
 
 from milepost import __version__
-from milepost.errors import FolderError, OptionError
+from milepost.errors import OptionError
 from milepost.extension.methods import build_method
 from milepost.extension.plan import refuse_place
-from milepost.storage.files import durable, expand
-from milepost.tables import decode, encode, parse_json
+from milepost.storage.files import expand
+from milepost.storage.records import DESIGN, check_design, key_of, read_json, write_json
+from milepost.tables import decode, encode
 from milepost.tuning.patch import Patch, describe_tuning, make_patch
 from milepost.tuning.training.gains import Gauge, measure_gains
 from milepost.tuning.training.plan import Aim, TuningJob, plan_job
@@ -28,7 +27,8 @@ from milepost.tuning.write_model import save_model
 SCHEMA_VERSION: Final = 1
 SAVE: Final = ("model", "patch")
 PATCH: Final = "patch.safetensors"
-_DESIGN, _RESULT, _MODEL = "design.json", "result.json", "model"
+_RESULT, _MODEL = "result.json", "model"
+_AGAIN: Final = "delete it; the same command makes it again"
 
 OnProgress = Callable[[str, int, int, float | None], None]
 
@@ -61,48 +61,25 @@ def tune_rows(
             "save takes one of its words", got=ascii(save)[:80], fix=f"one of: {', '.join(SAVE)}"
         )
     job = plan_job(model, data, aim or Aim(), recipe or Recipe())
-    name = hashlib.sha256(json.dumps(job.identity, sort_keys=True).encode()).hexdigest()[:12]
-    folder = expand(out) if out is not None else Path("milepost-runs") / f"tune-{name}"
+    folder = expand(out) if out is not None else Path("milepost-runs") / f"tune-{key_of(job.identity)}"
     head = {
         "schema_version": SCHEMA_VERSION, "source": job.model, "data": job.data, "output": os.fspath(folder),
         "family": job.checkpoint.family.name if job.checkpoint.family else None, "written": not dry_run,
         "design": dict(job.identity), "documents": job.split.counts(), "milepost_version": __version__,
     }  # fmt: skip
-    _check_folder(folder, job.identity)
+    check_design(folder, job.identity)
     if not (folder / _MODEL).exists():
         refuse_place(folder / _MODEL, job.source)  # before the minutes of training
     if dry_run:
         return head
-    _write(folder / _DESIGN, job.identity)
+    write_json(folder / DESIGN, job.identity)
     if not (folder / _RESULT).exists():
-        _write(folder / _RESULT, _work(job, folder, on_progress or (lambda *_: None)))
-    body = _read(folder / _RESULT, "training", "gains", "helped", "saved", "checks")
+        write_json(folder / _RESULT, _work(job, folder, on_progress or (lambda *_: None)))
+    body = read_json(folder / _RESULT, "training", "gains", "helped", "saved", "checks", fix=_AGAIN)
     if save == "model" and body["saved"] and not (folder / _MODEL).exists():
         body["checks"], body["saved"] = _save_model(job, folder), [PATCH, _MODEL]
-        _write(folder / _RESULT, body)
+        write_json(folder / _RESULT, body)
     return head | body
-
-
-def _check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Refuse a folder of another design, or one that holds anything else."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not (folder / _DESIGN).is_file():
-        raise FolderError(
-            "the output is no folder of a run", got=ascii(str(folder)), fix="give a new or empty folder"
-        )
-    held = _read(folder / _DESIGN)
-    differences = [
-        f"{name}: {held.get(name)} there, {identity.get(name)} here"
-        for name in sorted({*held, *identity})
-        if held.get(name) != identity.get(name)
-    ]
-    if differences:
-        raise FolderError(
-            "the output folder holds another design",
-            got=ascii("; ".join(differences))[:600],
-            fix="give another --out, or the options of that design",
-        )
 
 
 def _work(job: TuningJob, folder: Path, on_progress: OnProgress) -> dict[str, Any]:
@@ -167,19 +144,3 @@ def _save_model(job: TuningJob, folder: Path) -> list[dict[str, Any]]:
         section=describe_tuning(patch.record), out=folder / _MODEL,
     )  # fmt: skip
     return [check.document() for check in checks]
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    with durable(path) as beside:
-        beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
-
-
-def _read(path: Path, *fields: str) -> dict[str, Any]:
-    held = parse_json(path.read_bytes(), path.name)
-    if not held.keys() >= {*fields}:
-        raise FolderError(
-            "a file of the run is not what was written",
-            got=ascii(str(path)),
-            fix="delete it; the same command makes it again",
-        )
-    return held

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from milepost.comparison.design import Design
-from milepost.comparison.run_folder.records import read_json
 from milepost.errors import FolderError
+from milepost.storage.records import read_json
 
 
 def note_changes(design: Design, folder: Path) -> list[str]:

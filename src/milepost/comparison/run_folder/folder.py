@@ -30,21 +30,25 @@ from typing import Any
 
 from milepost.comparison.design import Design, Trial
 from milepost.comparison.run_folder.journal import Journal
-from milepost.comparison.run_folder.records import (
-    AGAIN,
+from milepost.comparison.run_folder.views import PAGE, RESULT, VIEWS
+from milepost.errors import FolderError
+from milepost.storage.files import sync, unwritable
+from milepost.storage.lock import locked
+from milepost.storage.records import (
+    DESIGN,
+    check_design,
+    compare_records,
     hash_file,
     read_json,
     read_sealed,
     write_json,
     write_sealed,
 )
-from milepost.comparison.run_folder.views import PAGE, RESULT, VIEWS
-from milepost.errors import FolderError
-from milepost.storage.files import sync, unwritable
-from milepost.storage.lock import locked
 from milepost.tasks import Measured
 
-_DESIGN, _ENVIRONMENT, _JOURNAL = "design.json", "environment.json", "journal.jsonl"
+AGAIN = "delete its folder; the trial is then trained again"
+"""What helps where a file of a trial was changed."""
+_ENVIRONMENT, _JOURNAL = "environment.json", "journal.jsonl"
 _RECORD, _LOCK, _MODEL, _WEIGHTS = "trial.json", "lock", "model", "weights.safetensors"
 _RECORDED = ("status", "scales", "usable_length", "picture", "weights_sha256")  # what readers rely on
 
@@ -66,30 +70,10 @@ class RunFolder:
         Raises:
             FolderError: MP107, with the differences.
         """
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise FolderError(
-                "the output is a file, a folder is wanted", got=str(self.path), fix="give another --out"
-            )
-        if not (self.path / _DESIGN).exists():
-            if any(file.name != _JOURNAL for file in self.path.iterdir()):
-                raise FolderError(
-                    "the output folder holds other things",
-                    got=str(self.path),
-                    fix="give a new or empty folder",
-                )
-            return
-        held = read_json(self.path / _DESIGN)
-        differences = compare_records({"imports": {}} | held, {"imports": {}} | design.identity())
-        if differences:
-            imports = any(one.startswith("imports.") for one in differences)
-            raise FolderError(
-                "the output folder holds another design",
-                got="; ".join(differences),
-                fix="give another --out, or the options of that design"
-                + (": the same --import, with code that did not change" if imports else ""),
-            )
+        check_design(
+            self.path, design.identity(), leftovers=[_JOURNAL],
+            hints={"imports.": "the same --import, with code that did not change"},
+        )  # fmt: skip
 
     def check_environment(self, environment: dict[str, Any]) -> None:
         """Refuse to mix trials of two environments.
@@ -116,7 +100,7 @@ class RunFolder:
         with locked(self.journal.path):
             self.check(design)
             self.check_environment(environment)
-            for name, content in ((_DESIGN, design.identity()), (_ENVIRONMENT, environment)):
+            for name, content in ((DESIGN, design.identity()), (_ENVIRONMENT, environment)):
                 if not (self.path / name).exists():
                     write_json(self.path / name, content)
 
@@ -190,7 +174,7 @@ class RunFolder:
             FolderError: MP107.
         """
         path = self.weights_path(trial)
-        if path.exists() and hash_file(path) != record["weights_sha256"]:
+        if path.exists() and hash_file(path, AGAIN) != record["weights_sha256"]:
             raise FolderError(
                 "the weights of a finished trial are not those that were written",
                 got=f"{str(path)[:300]!a}",
@@ -204,7 +188,7 @@ class RunFolder:
             FolderError: MP107, it was changed, or is of another trial.
         """
         path = self.trial_path(trial) / _RECORD
-        return read_sealed(path, {"key": trial.key()}, *_RECORDED) if path.exists() else None
+        return read_sealed(path, {"key": trial.key()}, *_RECORDED, fix=AGAIN) if path.exists() else None
 
     def write_record(self, trial: Trial, record: dict[str, Any]) -> None:
         """Write the record of a trial: it is trained."""
@@ -220,8 +204,9 @@ class RunFolder:
         if not path.exists() or (record := self.read_record(trial)) is None:
             return None
         bound = _measurement(trial, length, part, record["weights_sha256"])
-        content = read_sealed(path, bound, *(field.name for field in dataclasses.fields(Measured)))
-        return Measured(**{field.name: content[field.name] for field in dataclasses.fields(Measured)})
+        fields = [field.name for field in dataclasses.fields(Measured)]
+        content = read_sealed(path, bound, *fields, fix=AGAIN)
+        return Measured(**{name: content[name] for name in fields})
 
     def write_measured(
         self, trial: Trial, length: int, measured: Measured, part: str = "test", *, weights_sha256: str
@@ -256,22 +241,6 @@ class RunFolder:
 def _measurement(trial: Trial, length: int, part: str, weights_sha256: str) -> dict[str, Any]:
     """What a measurement is of."""
     return {"key": trial.key(), "length": length, "part": part, "weights_sha256": weights_sha256}
-
-
-def compare_records(held: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """Differences of two nested records as ``name: held, now wanted``.
-
-    >>> compare_records({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"c": 3}})
-    ['b.c: 2 there, 3 here']
-    """
-    differences = []
-    for name in sorted({*held, *wanted}):
-        old, new = held.get(name), wanted.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            differences += compare_records(old, new, f"{prefix}{name}.")
-        elif old != new:
-            differences.append(f"{prefix}{name}: {old} there, {new} here")
-    return differences
 
 
 def environment(device: str, threads: int = 1) -> dict[str, Any]:

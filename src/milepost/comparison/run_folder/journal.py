@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from milepost.comparison.run_folder.records import read_file
 from milepost.storage.files import sync, unwritable
 from milepost.storage.lock import locked
+from milepost.storage.records import read_file
 
 _TAIL_BYTES = 1 << 16  # longer than any line
 _REASON_CHARACTERS = 2_000

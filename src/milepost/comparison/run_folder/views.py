@@ -6,9 +6,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from milepost.comparison.design import digest
-from milepost.comparison.run_folder.records import read_json, write_json
 from milepost.errors import FolderError
+from milepost.storage.records import key_of, read_json, write_json
 
 RESULT, PAGE, VIEWS = "result.json", "report.html", "views"
 
@@ -21,7 +20,7 @@ def place_of(result: dict[str, Any], folder: Path) -> Path:
     held = _read(folder / RESULT)
     if held is None or _covers(result, held):
         return folder
-    return folder / VIEWS / digest(result["spec"])
+    return folder / VIEWS / key_of(result["spec"])
 
 
 def write_result(result: dict[str, Any], folder: Path) -> None:

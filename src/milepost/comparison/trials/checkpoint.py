@@ -17,10 +17,10 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from milepost.comparison.run_folder.folder import compare_records
 from milepost.comparison.trials.randomness import read_states, write_states
 from milepost.errors import FolderError
 from milepost.storage.files import durable
+from milepost.storage.records import compare_records
 
 _KEPT = 2
 _LARGEST_SHARE = 0.02  # of the time, that writing may take

@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from milepost.comparison.design import Trial
-from milepost.comparison.run_folder.folder import RunFolder
-from milepost.comparison.run_folder.records import AGAIN
+from milepost.comparison.run_folder.folder import AGAIN, RunFolder
 from milepost.comparison.trials.checkpoint import Checkpoints
 from milepost.comparison.trials.convergence import has_converged
 from milepost.comparison.trials.export import write_model

@@ -13,7 +13,7 @@ from typing import Any
 
 from milepost.comparison.design import Trial
 from milepost.comparison.plan import Job, Progress
-from milepost.comparison.run_folder.folder import RunFolder, compare_records, environment
+from milepost.comparison.run_folder.folder import RunFolder, environment
 from milepost.comparison.run_folder.journal import Journal
 from milepost.comparison.workers.messages import Stop, reason_of
 from milepost.comparison.workers.runner import find_divergence, run_jobs
@@ -22,6 +22,7 @@ from milepost.comparison.workers.scale import Scale
 from milepost.errors import FolderError, MilepostError, MissingExtra, OptionError
 from milepost.plugins import read_file
 from milepost.storage.files import durable
+from milepost.storage.records import compare_records
 
 _MOST_DEATHS = 5  # of nodes under one trial, after which it has failed
 _RECORD = "trial.json"  # written last: with it a trial is trained

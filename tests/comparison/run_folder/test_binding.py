@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from milepost.api.compare import compare
-from milepost.comparison.run_folder.records import read_sealed, write_sealed
 from milepost.errors import FolderError
+from milepost.storage.records import write_sealed
 
 DEEP = '{"metrics": ' + "[" * 100_000 + "]" * 100_000 + "}"
 
@@ -134,11 +134,3 @@ def test_a_trial_that_is_a_link_is_refused(run: tuple[Path, Callable[[], Any]], 
     with pytest.raises(FolderError, match="is a link"):
         again()
     assert not (tmp_path / "elsewhere" / "length-8.json").exists()
-
-
-def test_what_was_sealed_is_read_back(tmp_path: Path) -> None:
-    write_sealed(tmp_path / "a.json", {"key": "k"}, {"loss": 0.1, "curve": (1.0, 2.5e-300)})
-    found = read_sealed(tmp_path / "a.json", {"key": "k"}, "loss")
-    assert found == {"key": "k", "loss": 0.1, "curve": [1.0, 2.5e-300]}
-    with pytest.raises(FolderError, match="it is of key k, not other"):
-        read_sealed(tmp_path / "a.json", {"key": "other"})
