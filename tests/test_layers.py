@@ -216,3 +216,38 @@ def test_what_reads_and_renders_needs_no_torch() -> None:
     present = [name for name in WITHOUT_TORCH if (SOURCE / name).exists() or (SOURCE / f"{name}.py").exists()]
     text = "\n".join(f"import milepost.{name}" for name in present)
     assert not loaded(text) & {"torch", "transformers"}
+
+
+def public_classes(source: Path) -> dict[str, list[str]]:
+    """The modules that define a public class, or type alias, of each name."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(source.rglob("*.py")):
+        for node in ast.parse(file.read_text("utf-8")).body:
+            name = node.name if isinstance(node, ast.ClassDef) else ""
+            if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "TypeAlias":
+                name = ast.unparse(node.target)
+            if name and not name.startswith("_"):
+                found.setdefault(name, []).append(name_of(file.relative_to(source)))
+    return found
+
+
+def shared_names(source: Path) -> dict[str, list[str]]:
+    """Names of public classes and aliases that more than one module defines."""
+    return {name: modules for name, modules in public_classes(source).items() if len(modules) > 1}
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    assert shared_names(SOURCE) == {}
+
+
+def test_two_classes_of_one_name_are_found(tmp_path: Path) -> None:
+    for package in ("tasks", "models"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "plan.py").write_text("class Plan: ...\nclass _Own: ...\n")
+    (tmp_path / "plan.py").write_text("from typing import TypeAlias\nPlan: TypeAlias = tuple[int, ...]\n")
+    assert shared_names(tmp_path) == {
+        "Plan": ["milepost.models.plan", "milepost.plan", "milepost.tasks.plan"]
+    }
+    (tmp_path / "tasks" / "plan.py").write_text("class TaskPlan: ...\nclass _Own: ...\n")
+    (tmp_path / "plan.py").unlink()
+    assert shared_names(tmp_path) == {}

@@ -14,7 +14,7 @@ def group_rows(
     real: Bool[Tensor, "batch seq"] | None = None,
     cached: bool = False,
 ) -> Int64[Tensor, "*batch seq"]:
-    """The row of each position of inputs of any length; ``PositionTable.group`` says what the arguments mean.
+    """The row of each position of inputs of any length; ``StoredPositions.group`` says what the arguments mean.
 
     >>> group_rows(torch.arange(6), 4).tolist()
     [0, 0, 1, 1, 2, 2]

@@ -17,7 +17,7 @@ class LearnedPositions(RowTable):
     """A trainable table ``weight`` of shape ``(max_len, dim)``, added to the token embeddings.
 
     Contiguous positions are a slice of the table, so their gradient is a sum over the batch; explicit
-    ones are gathered. Both gradients are deterministic. See ``PositionTable`` for what happens past
+    ones are gathered. Both gradients are deterministic. See ``StoredPositions`` for what happens past
     the end and when it is checked.
 
     Args:
@@ -26,7 +26,7 @@ class LearnedPositions(RowTable):
         init: ``normal`` (mean 0), ``zeros``, or ``sinusoidal`` (a sinusoid of rms ``std``).
         std: scale of the initial values.
         past: ``error``, ``clamp`` (the last row again), ``tile`` (from row 0 again) or ``group`` (see
-            ``PositionTable.group``); ``linear`` or ``bicubic`` for images (see ``PositionTable.at_grid``).
+            ``StoredPositions.group``); ``linear`` or ``bicubic`` for images (see ``StoredPositions.at_grid``).
         count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the table lives.
         dtype: of the table; positions stay int64 whatever it is.

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from milepost.catalog import Geometry, find_row, require_grid
 from milepost.encodings.base import register
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.options import SpecOptions
 
 
 @final
 @register(find_row("learned2d"))
-class Learned2dPositions(PositionTable):
+class Learned2dPositions(StoredPositions):
     """Adds ``rows[i] + columns[j]`` to the patch in row i, column j; tokens of the prefix have rows of their own.
 
     ``(height + width + prefix) * dim`` parameters, where a full table has ``(height * width + prefix) *
-    dim``. See ``PositionTable`` for when positions outside the image are found.
+    dim``. See ``StoredPositions`` for when positions outside the image are found.
 
     Args:
         grid: rows and columns of patches.

@@ -14,15 +14,15 @@ from milepost.catalog import Geometry, find_row
 from milepost.catalog.checks import check_rank
 from milepost.encodings.base import Encoding
 from milepost.encodings.row_table import build_table
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.options import SpecOptions
 
 
 @final
-class LowRankPositions(PositionTable):
+class LowRankPositions(StoredPositions):
     """A table ``left @ right`` of rank at most ``rank``: ``rank * (max_len + dim)`` parameters.
 
-    In a spec it is ``learned(rank=r)``. See ``PositionTable`` for what happens past the end.
+    In a spec it is ``learned(rank=r)``. See ``StoredPositions`` for what happens past the end.
 
     Args:
         max_len: rows, and so usable positions.
@@ -32,7 +32,7 @@ class LowRankPositions(PositionTable):
             is zero and ``left`` is not, so that a gradient flows.
         std: scale of the initial table.
         past: ``error``, ``clamp`` (the last row again), ``tile`` (from row 0 again) or ``group`` (see
-            ``PositionTable.group``); ``linear`` or ``bicubic`` for images (see ``PositionTable.at_grid``).
+            ``StoredPositions.group``); ``linear`` or ``bicubic`` for images (see ``StoredPositions.at_grid``).
         count: keep in the buffer ``trained_counts`` how often each row was used in training.
         device: where the factors live.
         dtype: of the factors.

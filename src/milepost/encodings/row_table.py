@@ -14,14 +14,14 @@ from milepost.catalog import Geometry, find_row, require_grid
 from milepost.encodings.angles import build_sinusoid
 from milepost.encodings.base import Encoding
 from milepost.encodings.grid import STRETCHED
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.errors import OptionError
 from milepost.options import SpecOptions
 
 
 def build_table(
-    make: Callable[..., PositionTable], options: SpecOptions, geometry: Geometry
-) -> PositionTable:
+    make: Callable[..., StoredPositions], options: SpecOptions, geometry: Geometry
+) -> StoredPositions:
     """Build a table for a model from the options of ``table_row``.
 
     ``std=auto`` is the rms of the token embeddings next to it. ``rows`` above 0 takes the place of the model's own
@@ -39,7 +39,7 @@ def build_table(
     return made.lay_out(require_grid(f"past={past}", geometry)) if past in STRETCHED else made
 
 
-class RowTable(PositionTable, abc.ABC):
+class RowTable(StoredPositions, abc.ABC):
     """A trainable table ``weight`` of shape ``(max_len, dim)``, added to the token embeddings.
 
     A variant says in ``change`` what a call answers for the rows that it has read, and is registered with a row from

@@ -23,7 +23,7 @@ from milepost.encodings.tracing import has_values, is_at_host, is_exported, is_t
 from milepost.errors import OptionError, PastTheEnd
 
 
-class PositionTable(Encoding, abc.ABC):
+class StoredPositions(Encoding, abc.ABC):
     """One stored row a position; position p is row p.
 
     Past the last row, ``past`` decides: ``error`` raises, ``clamp`` answers with the last row, ``tile``

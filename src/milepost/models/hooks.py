@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from milepost.encodings import Encoding, Positions, build_positions
 from milepost.encodings.positions import count_from
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.encodings.tracing import is_exported, is_traced
 from milepost.errors import PastTheEnd, SwapRefused
 from milepost.models.attention import ENCODING, POSITIONS
@@ -96,7 +96,7 @@ def hand_positions(
     if acts:
         _check_implementation(base)
     positions, missing = _positions(state, call)
-    if isinstance(encoding, PositionTable):
+    if isinstance(encoding, StoredPositions):
         positions = _grouped(encoding, call, positions)
     if call.cache is None:
         positions = encoding.remap(positions, batch=call.shape[0], device=call.device)
@@ -228,7 +228,7 @@ def _own(state: State, call: Call) -> Positions:
     return real.cumsum(-1).add(call.past).mul(real) - 1
 
 
-def _grouped(table: PositionTable, call: Call, positions: Positions) -> Positions:
+def _grouped(table: StoredPositions, call: Call, positions: Positions) -> Positions:
     """Rows of a table whose rows are shared by neighbours; without pads in them inputs are whole ones."""
     real = None
     if table.past == "group" and call.mask is not None and not (_can_look(call.mask) and call.mask.all()):
@@ -248,7 +248,7 @@ def _places(call: Call, encoding: Encoding | None = None) -> Positions:
     """Positions 0, 1, 2, ... behind the cache; a compiled call checks that ``encoding`` has them all."""
     past = call.past
     if isinstance(past, int):
-        if isinstance(encoding, PositionTable) and is_traced() and not is_exported():
+        if isinstance(encoding, StoredPositions) and is_traced() and not is_exported():
             encoding.check_length(past + call.length)
         return count_from(past, call.length, device=call.device)
     return build_positions(call.length, past_length=past, device=call.device)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from milepost.encodings import Geometry
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.models.families import find_bases
 from milepost.models.hooks import STATE
 from milepost.models.rotary_settings import read_rotary
@@ -65,7 +65,7 @@ def table_rows(base: PreTrainedModel, stack: Stack) -> Tensor | None:
     """Rows of positions 0, 1, 2, ... of the table in a model, if there is one."""
     if STATE in base.__dict__:
         present = base.milepost
-        return present.stored_rows() if isinstance(present, PositionTable) else None
+        return present.stored_rows() if isinstance(present, StoredPositions) else None
     return None if stack.table is None else table_weight(base, stack)[stack.first_row_of(base.config) :]
 
 

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 import milepost
 from milepost.encodings import Encoding, Geometry, build, canonical, resolve, settle
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.errors import OptionError, SwapRefused
 from milepost.models.attention import IMPLEMENTATIONS, POINTER, Acting, build_acting, register_attention
 from milepost.models.check.self_test import check_versions
@@ -47,7 +47,7 @@ def swap(
     An absolute encoding replaces the table, or is added to the token embeddings of a rotary family; a
     rotary or bias encoding acts in each self-attention, and the table is removed. A family's own rotation
     is switched off. An encoder and a decoder each get an encoding of their own. ``learned`` and other
-    tables that say so (``PositionTable.keeps_rows``) keep the rows of the table that is there, unless their options
+    tables that say so (``StoredPositions.keeps_rows``) keep the rows of the table that is there, unless their options
     ask for other initial values. ``rotary`` takes base, share
     and scaling from the model's own rotary settings unless its options say otherwise. In both cases outputs
     and gradients are bit-identical to the model's before, except where the attention mask shows left pads.
@@ -129,7 +129,7 @@ def _lengthened(shape: Geometry, max_len: int) -> Geometry:
 def _build(spec: Spec, shape: Geometry, table: Tensor | None) -> Encoding:
     """Build an encoding; one that keeps rows gets those of the table that is there."""
     cls, _ = resolve(spec)
-    keeps = issubclass(cls, PositionTable) and cls.keeps_rows(spec.options)
+    keeps = issubclass(cls, StoredPositions) and cls.keeps_rows(spec.options)
     kept = table if keeps else None
     if kept is not None and shape.max_len > len(kept):
         raise SwapRefused(
@@ -140,7 +140,7 @@ def _build(spec: Spec, shape: Geometry, table: Tensor | None) -> Encoding:
     with torch.random.fork_rng(devices=[], enabled=kept is not None):
         built = build(spec, shape)
     if kept is not None:
-        cast(PositionTable, built).take_rows(kept)
+        cast(StoredPositions, built).take_rows(kept)
     return built
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from milepost.comparison.design import Model, Trial
 from milepost.encodings import Encoding
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.models.building.scratch import ModelShape, build_scratch
 from milepost.models.building.user_model import build_user_model, describe_user_model, inner_width
 from milepost.tasks import Task
@@ -51,7 +51,7 @@ def build_model(trial: Trial, task: Task) -> nn.Module:
 
 def _counting(model: nn.Module) -> nn.Module:
     for table in model.modules():
-        if isinstance(table, PositionTable) and table.trained_counts is None:
+        if isinstance(table, StoredPositions) and table.trained_counts is None:
             counts = torch.zeros(table.max_len, dtype=torch.int64, device=next(table.parameters()).device)
             table.register_buffer("trained_counts", counts, persistent=False)
     return model

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
 from milepost.comparison.trials.checkpoint import Run
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.tasks.task import Batch
 
 
@@ -81,7 +81,7 @@ class Team:
         A row counts as used in as many passes as in the process that used it most.
         """
         for table in model.modules():
-            if isinstance(table, PositionTable) and table.trained_counts is not None:
+            if isinstance(table, StoredPositions) and table.trained_counts is not None:
                 distributed.all_reduce(table.trained_counts, distributed.ReduceOp.MAX)
         if not self._sharded:
             return model

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 
 from milepost.encodings import resolve
-from milepost.encodings.table import PositionTable
+from milepost.encodings.table import StoredPositions
 from milepost.errors import OptionError, SwapRefused, UnsafeFile
 from milepost.models.building.initialisation import put_encoding
 from milepost.models.building.scratch import ModelShape, add_projections, finish
@@ -123,7 +123,7 @@ def build_user_model(
         model = _make(config, kind, folder)
         whole = add_projections(model, kind, shape)
     cls, _ = resolve(encoding)
-    if issubclass(cls, PositionTable) and cls.keeps_rows(()):
+    if issubclass(cls, StoredPositions) and cls.keeps_rows(()):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             swap(model, encoding)
