@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from milepost.tables.families.shorthand import (
-    POSITION_IDS,
-    after_pad,
-    bert_like,
-    boxes,
-    image,
-    names,
-    text,
-)
+from milepost.tables.families.shorthand import POSITION_IDS, after_pad, bert_like, boxes, image, names, text
 from milepost.tables.family import Family, Part, Variant
 
 ENCODERS: tuple[Family, ...] = (
@@ -64,10 +56,7 @@ ENCODERS: tuple[Family, ...] = (
         buffers=POSITION_IDS,
     ),
     Family(
-        "vilt",
-        ("vilt",),
-        (text("text_embeddings.position_embeddings.weight"), image()),
-        buffers=POSITION_IDS,
+        "vilt", ("vilt",), (text("text_embeddings.position_embeddings.weight"), image()), buffers=POSITION_IDS
     ),
     Family(
         "deberta",

@@ -17,10 +17,7 @@ IMAGES: tuple[Family, ...] = (
     Family(
         "vit_mae",
         ("vit_mae",),
-        (
-            image(kind="fixed_sinusoid"),
-            image("decoder.decoder_pos_embed", kind="fixed_sinusoid"),
-        ),
+        (image(kind="fixed_sinusoid"), image("decoder.decoder_pos_embed", kind="fixed_sinusoid")),
     ),
     Family("deit", ("deit",), (image(prefix_rows=2),), stacks=(vision("deit", "DeiT"),)),
     Family("ijepa", names("ijepa groupvit_vision_model"), (image(prefix_rows=0),)),
@@ -36,9 +33,6 @@ IMAGES: tuple[Family, ...] = (
         (image(), text("embeddings.time_embeddings", "time", field="num_frames", optional=True)),
     ),
     Family(
-        "yolos",
-        ("yolos",),
-        (image(trailing="num_detection_tokens"),),
-        buffers=("mid_position_embeddings",),
+        "yolos", ("yolos",), (image(trailing="num_detection_tokens"),), buffers=("mid_position_embeddings",)
     ),
 )

@@ -12,10 +12,7 @@ _BACKBONE = Part("backbone_config", ("backbone.",))
 
 
 def _towers(text: str, vision: str) -> tuple[Part, ...]:
-    return (
-        Part("text_config", ("text_model.",), text),
-        Part("vision_config", ("vision_model.",), vision),
-    )
+    return (Part("text_config", ("text_model.",), text), Part("vision_config", ("vision_model.",), vision))
 
 
 PAIRS: tuple[Family, ...] = (
