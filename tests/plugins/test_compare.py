@@ -206,6 +206,13 @@ def test_a_node_refuses_a_file_that_changed_on_its_way(tmp_path: Path, job: Job)
     assert "own.py: sha256" in reply.failures[job.trial]
 
 
+def test_a_file_is_compared_on_a_ray_cluster(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    code, said = cli(tmp_path, "--import", str(FILE), "--out", "run", "--ray", "--seeds", "1")
+    assert code == 0, said
+    assert [trial["status"] for trial in read(tmp_path / "run")["trials"]] == ["done"] * 2
+
+
 def install_package(site: Path) -> None:
     """Install the example package as an installer would, without a network: its files and its metadata."""
     package = HERE / "package"
