@@ -144,6 +144,15 @@ def test_ten_encodings_and_ten_seeds_stay_within_400_kilobytes(make, reach):
     assert faults(html) == []
 
 
+def test_code_that_is_not_milepost_s_is_named_with_its_hash(make, html):
+    assert "Imported code" not in html
+    result = make()
+    result["spec"]["imports"] = {"<b>own.py": "ab" * 32}
+    page = render_compare_html(result)
+    assert "Imported code" in page and "&lt;b&gt;own.py" in page and "ab" * 32 in page
+    assert faults(page) == []
+
+
 def test_a_chart_has_at_most_eight_lines_and_the_baseline_in_each(make):
     html = render_compare_html(make(TEN, 2))
     for figure in re.findall(r"<svg[^>]*(?:length|position)-\d-title.*?</svg>", html, re.DOTALL):
