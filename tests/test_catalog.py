@@ -12,17 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milepost.catalog import (
+    BUILT_IN,
     CLASSES,
     CostFormula,
     EncodingRow,
     Geometry,
     Sizes,
     Work,
-    add_row,
     find_row,
     read_spec,
     require,
-    row,
     rows,
 )
 from milepost.catalog.rotary import SCALINGS
@@ -33,7 +32,7 @@ from milepost.errors import MilepostError, OptionError, SpecError, UnknownName
 from milepost.options import Option, SpecOptions, whole
 from milepost.spec import Spec, Value, parse_spec
 
-NAMES = sorted(rows())
+NAMES = sorted(BUILT_IN)
 NUMBERS = st.sampled_from([-1, 0, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 4, 7, 8, 16, 32.5, 64, 500, 10_000, 1e20])
 JUNK = st.sampled_from(["auto", "wide", "1 1", Spec("wide"), Spec("none", {"deep": 1}), Spec("linear")])
 
@@ -172,7 +171,6 @@ def test_the_catalogue_loads_neither_torch_nor_numpy() -> None:
 @pytest.fixture
 def shelf(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
-    monkeypatch.setattr(row, "_ROWS", rows())
     monkeypatch.setattr(CLASSES, "_known", {**CLASSES._known})
 
 
@@ -215,8 +213,8 @@ def test_an_encoding_without_options_needs_no_row(shelf: None) -> None:
     assert find_row("flat").places == ("bias",)
 
 
-def test_a_row_without_a_class_cannot_be_built(shelf: None) -> None:
-    add_row(EncodingRow("unwritten"))
+def test_a_row_without_a_class_cannot_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BUILT_IN, "unwritten", EncodingRow("unwritten"))
     with pytest.raises(UnknownName):
         build("unwritten", Geometry(dim=8, heads=2, head_dim=4, max_len=16))
 

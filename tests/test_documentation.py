@@ -64,7 +64,6 @@ def test_python_blocks_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_ten_minute_encoding_of_the_contributing_page_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from milepost.catalog import row
     from milepost.encodings import base
     from milepost.models import ModelShape, build_scratch
 
@@ -74,7 +73,6 @@ def test_the_ten_minute_encoding_of_the_contributing_page_works(
         (tmp_path / f"root_bias_{index}.py").write_text(textwrap.dedent(block))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(base._REGISTRY, "_known", {**base._REGISTRY._known})
-    monkeypatch.setattr(row, "_ROWS", row.rows())
     for index in range(len(blocks)):
         importlib.import_module(f"root_bias_{index}")  # the second runs the battery on the first
     spec = "root-bias(start=0.5)"

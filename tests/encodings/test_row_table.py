@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from milepost.catalog import row as catalog
+from milepost.catalog import CLASSES
 from milepost.encodings import Geometry, RowTable, build
 from milepost.models import ModelShape, load, swap
 from milepost.models.building.user_model import build_user_model
@@ -20,8 +20,7 @@ GEOMETRY = Geometry(dim=8, heads=2, head_dim=4, max_len=16, embedding_rms=0.5)
 @pytest.fixture(autouse=True)
 def _noisy(monkeypatch):
     """The table of the page on plugins, registered for one test at a time: other tests count what is registered."""
-    monkeypatch.setattr(catalog, "_ROWS", dict(catalog._ROWS))
-    monkeypatch.setattr(catalog.CLASSES, "_known", dict(catalog.CLASSES._known))
+    monkeypatch.setattr(CLASSES, "_known", dict(CLASSES._known))
     monkeypatch.syspath_prepend(Path(__file__).parents[1] / "plugins")
     monkeypatch.delitem(sys.modules, "my_table", raising=False)
     importlib.import_module("my_table")

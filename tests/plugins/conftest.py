@@ -10,7 +10,6 @@ from types import ModuleType
 import pytest
 
 from milepost import tasks
-from milepost.catalog import row
 from milepost.encodings import base as encodings
 from milepost.extension.methods import base as methods
 from milepost.plugins import Registry
@@ -34,7 +33,6 @@ def nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test imports and registers is gone after it."""
     for registry in (encodings._REGISTRY, methods._REGISTRY, tasks._REGISTRY):
         monkeypatch.setattr(registry, "_known", {**registry._known})
-    monkeypatch.setattr(row, "_ROWS", row.rows())
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:

@@ -3,12 +3,12 @@
 from milepost.catalog.builtin import table_row
 from milepost.catalog.geometry import Geometry, Sizes
 from milepost.catalog.row import (
+    BUILT_IN,
     CLASSES,
     KEPT,
     CostFormula,
     EncodingRow,
     Work,
-    add_row,
     canonical,
     find_row,
     read_spec,
@@ -19,6 +19,7 @@ from milepost.catalog.row import (
 )
 
 __all__ = [
+    "BUILT_IN",
     "CLASSES",
     "KEPT",
     "CostFormula",
@@ -26,7 +27,6 @@ __all__ = [
     "Geometry",
     "Sizes",
     "Work",
-    "add_row",
     "canonical",
     "find_row",
     "read_spec",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from milepost.catalog import costs, rotary
 from milepost.catalog.checks import check_buckets, check_patches, check_quarters, check_rank
 from milepost.catalog.geometry import Geometry
-from milepost.catalog.row import EncodingRow, add_row, find_row, require_grid
+from milepost.catalog.row import BUILT_IN, EncodingRow, find_row, require_grid
 from milepost.options import Option, SpecOptions, nested, number, whole, word
 
 STRETCHED = ("linear", "bicubic")
@@ -164,5 +164,4 @@ ROWS = (
     ),
     EncodingRow("none", cost=costs.NONE, paper="Haviv et al. 2022; Kazemnejad et al. 2023"),
 )  # fmt: skip
-for _row in ROWS:
-    add_row(_row)
+BUILT_IN.update({_row.name: _row for _row in ROWS})

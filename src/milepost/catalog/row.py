@@ -155,18 +155,14 @@ def require_causal(what: str, causal: bool) -> None:
 
 
 CLASSES: Registry[Any] = Registry("encoding", "milepost.encodings")
-"""The classes of encodings that were imported, and those that installed packages offer."""
-_ROWS: dict[str, EncodingRow] = {}
-
-
-def add_row(row: EncodingRow) -> None:
-    """Put a row into the catalogue; registering a class does, and refuses a name that is taken."""
-    _ROWS[row.name] = row
+"""The classes of encodings that were imported, and those that installed packages offer; each has its ``row``."""
+BUILT_IN: dict[str, EncodingRow] = {}
+"""The rows of the package; ``builtin.py`` fills it."""
 
 
 def rows() -> dict[str, EncodingRow]:
-    """All rows by name, those of the package first, in the order of the documentation."""
-    return dict(_ROWS)
+    """All rows by name: those of the package in the order of the documentation, then those of classes that were loaded."""
+    return BUILT_IN | {name: cls.row for name, cls in CLASSES.loaded().items() if name not in BUILT_IN}
 
 
 def find_row(name: str) -> EncodingRow:
@@ -179,9 +175,10 @@ def find_row(name: str) -> EncodingRow:
     >>> find_row("rotary").place
     'queries and keys'
     """
-    if name not in _ROWS:
-        CLASSES.find(name, known=_ROWS)  # registering adds its row
-    return _ROWS[name]
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    found: EncodingRow = CLASSES.find(name, known=BUILT_IN).row
+    return found
 
 
 def read_spec(spec: Spec | str) -> tuple[EncodingRow, SpecOptions]:

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from milepost.catalog import CLASSES, EncodingRow, Geometry, add_row, canonical, read_spec
+from milepost.catalog import CLASSES, EncodingRow, Geometry, canonical, read_spec
 from milepost.encodings.positions import count_from
 from milepost.errors import OptionError
 from milepost.options import SpecOptions
@@ -193,7 +193,7 @@ _E = TypeVar("_E", bound=type[Encoding])
 
 
 def register(row: EncodingRow | str) -> Callable[[_E], _E]:
-    """Class decorator that puts an encoding into the registry, and its row into the catalogue.
+    """Class decorator that puts an encoding into the registry, and with it its row into the catalogue.
 
     Args:
         row: what the encoding can be given and needs; its name alone, where it has no options.
@@ -217,7 +217,6 @@ def register(row: EncodingRow | str) -> Callable[[_E], _E]:
             )
         put(cls).row = known
         cls.needs_whole, cls.needs_grid = "whole" in known.needs, "grid" in known.needs
-        add_row(known)
         return cls
 
     return add

@@ -40,7 +40,7 @@ from transformers import (
 )
 
 import milepost
-from milepost.catalog import KEPT, CostFormula, Sizes, Work, find_row, row, rows
+from milepost.catalog import BUILT_IN, KEPT, CostFormula, Sizes, Work, find_row, row
 from milepost.diagnostics.cost import price, read_shape
 from milepost.encodings import build, memo
 from milepost.errors import DataError, OptionError, SpecError, UnknownFamily, UnknownName, UnsafeFile
@@ -75,7 +75,7 @@ def make(spec: str, s: Sizes) -> Any:
 
 
 def test_every_encoding_is_priced_in_these_tests() -> None:
-    assert {parse_spec(spec).name for spec in SPECS} == {name for name, one in rows().items() if one.paper}
+    assert {parse_spec(spec).name for spec in SPECS} == set(BUILT_IN)
 
 
 EACH = frozenset(
@@ -438,7 +438,7 @@ def test_a_folder_and_its_file_say_the_same(tmp_path: Any) -> None:
 
 def test_a_changed_formula_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     more = replace(find_row("alibi"), cost=CostFormula(lambda s, o: 0, lambda s, o, n: Work(once=1)))
-    monkeypatch.setitem(row._ROWS, "alibi", more)
+    monkeypatch.setitem(BUILT_IN, "alibi", more)
     sizes = SIZES[0]
     assert price(parse_spec("alibi"), sizes).work(4).operations(sizes.layers) != measure("alibi", sizes, 4)
 
@@ -485,7 +485,7 @@ def test_an_image_model_is_priced_with_encodings_of_its_grid() -> None:
 
 
 def test_an_encoding_without_formulas_is_not_priced_by_guess(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(row._ROWS, "alibi", replace(find_row("alibi"), cost=None))
+    monkeypatch.setitem(BUILT_IN, "alibi", replace(find_row("alibi"), cost=None))
     assert "alibi" not in {one["encoding"] for one in milepost.cost(GPT3)["encodings"]}
     with pytest.raises(OptionError, match="cost of alibi is not known"):
         milepost.cost(GPT3, encodings="alibi")
