@@ -14,7 +14,18 @@ def group_rows(
     real: Bool[Tensor, "batch seq"] | None = None,
     cached: bool = False,
 ) -> Int64[Tensor, "*batch seq"]:
-    """The row of each position of inputs of any length; ``StoredPositions.group`` says what the arguments mean.
+    """The row of each position of inputs of any length.
+
+    An input of L positions reads row ``position // ceil(L / rows)``, so within ``rows`` nothing changes.
+
+    Args:
+        positions: of all tokens of the inputs, or of those that a cache does not hold.
+        rows: of the table.
+        real: false for pads, which do not lengthen an input; all are real without it.
+        cached: whether a cache holds the tokens before. Their groups cannot change any more: where the size of an
+            input's groups would, its tokens get row ``rows``, which does not exist.
+
+    Source: Zhu et al. 2024 (LongEmbed), grouped positions. Differs: the size follows each input's own length.
 
     >>> group_rows(torch.arange(6), 4).tolist()
     [0, 0, 1, 1, 2, 2]

@@ -41,9 +41,8 @@ class StoredPositions(Encoding, abc.ABC):
     """
 
     trained_counts: Int64[Tensor, " rows"] | None
-    _resampled: Float[Tensor, "rows dim"] | None = (
-        None  # rows for an image of another grid than the stored ones
-    )
+    # rows for an image of another grid than that of the stored ones
+    _resampled: Float[Tensor, "rows dim"] | None = None
 
     def __init__(
         self, max_len: int, dim: int, past: str, *, count: bool, device: torch.device | str | None
@@ -145,23 +144,13 @@ class StoredPositions(Encoding, abc.ABC):
         cached: bool = False,
         device: torch.device | str | None = None,
     ) -> Positions:
-        """Rows that the positions of whole inputs read under ``past=group``; other tables leave positions alone.
+        """Rows that the positions of whole inputs read under ``past=group``, see ``group_rows``; other tables change nothing.
 
-        An input of L positions reads row ``position // ceil(L / max_len)``, so within ``max_len`` nothing changes.
-        Rows come back as they are. A model calls this before ``vectors``, for it alone knows which tokens are real;
-        ``vectors`` takes a ``range`` for a whole input.
-
-        Args:
-            positions: of all tokens of the inputs, or of those that a cache does not hold.
-            real: false for pads, which do not lengthen an input; all are real without it.
-            cached: whether a cache holds the tokens before. Their groups cannot change any more: where the size of
-                an input's groups would, its tokens get row ``max_len``, which does not exist.
-            device: where to build when positions are a ``range``.
+        A model calls this before ``vectors``, for it alone knows which tokens are real; ``vectors`` takes a ``range``
+        for a whole input. Rows come back as they are.
 
         Raises:
             PastTheEnd: MP101, the size of the groups of a cached ``range`` would change.
-
-        Source: Zhu et al. 2024 (LongEmbed), grouped positions. Differs: the size follows each input's own length.
 
         >>> from milepost import LearnedPositions
         >>> LearnedPositions(4, 2, past="group").group(range(6)).tolist()

@@ -43,7 +43,7 @@ FOLDERS = {
     "classify": {"camembert": transformers.CamembertConfig(**TEXT)},
     "tag": {"electra": transformers.ElectraConfig(**TEXT, embedding_size=8)},
     "forecast": {"gpt2": transformers.GPT2Config(n_layer=2, n_embd=16, n_head=2, bos_token_id=0, eos_token_id=0)},
-    "images": {"vit": transformers.ViTConfig(**SIZES), "deit": transformers.DeiTConfig(**SIZES, architectures=["DeiTForImageClassification"])},
+    "images": {"vit": transformers.ViTConfig(**SIZES), "deit": transformers.DeiTConfig(**SIZES)},
 }  # fmt: skip
 OWN = [(task, family) for task, families in FOLDERS.items() for family in families]
 

@@ -135,6 +135,9 @@ def build_user_model(
 def _make(config: PretrainedConfig, kind: str, folder: str = "") -> PreTrainedModel:
     """A model of a kind, with the weights of a folder if one is given."""
     auto = getattr(transformers, _CLASSES[kind])
+    config.architectures = (
+        config.architectures or []
+    )  # transformers 5.24 goes through them even when there are none
     try:
         with quietly():
             if not folder:
