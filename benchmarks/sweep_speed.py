@@ -45,7 +45,7 @@ def main() -> None:
             encodings=options.encodings,
             lengths=CausalLM.lengths,
             seeds=options.seeds,
-            training=Training(steps=options.steps),
+            steps=options.steps,
             workers=options.workers,
             out=Path(folder) / "sweep",
         )

@@ -23,15 +23,18 @@ TINY: dict[str, Any] = {
     "lengths": (4, 8, 16),
     "seeds": 3,
     "workers": 2,
+    "layers": 1,
+    "dim": 16,
+    "heads": 2,
+    "steps": 6,
+    "batch": 4,
 }
 
 
 @pytest.fixture(scope="session")
 def tiny() -> dict[str, Any]:
     """Options of a comparison of seconds; a fresh dict, to be changed at will."""
-    from milepost.comparison import Model, Training
-
-    return TINY | {"model": Model(layers=1, dim=16, heads=2), "training": Training(steps=6, batch=4)}
+    return dict(TINY)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 import milepost
+from milepost.api.compare import PRESETS
+from milepost.comparison import Model, Scale, Training
+from milepost.comparison.design import ENCODINGS
 from milepost.tables import MAX_HEADER_BYTES
+from milepost.tasks import Options
 from milepost.tuning import Aim, Recipe
 
 
@@ -31,12 +35,20 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("verb", "kind"), [("tune", Aim), ("tune", Recipe)])
+@pytest.mark.parametrize(("verb", "kind"), [("tune", Aim), ("tune", Recipe), ("compare", Scale)])
 def test_a_verb_has_all_fields_of_what_it_makes_with_their_defaults(verb: str, kind: Any) -> None:
     fields = {field.name: field.default for field in dataclasses.fields(kind)}
     found = defaults(getattr(milepost, verb))
     assert fields.keys() <= found.keys()
     assert differences(fields, found) == []
+
+
+def test_compare_has_the_defaults_of_what_it_makes() -> None:
+    found = defaults(milepost.compare) | PRESETS["quick"] | {"model": None, "tokenizer": Options.tokenizer}
+    for kind in (Model, Training, Options):
+        fields = {field.name: field.default for field in dataclasses.fields(kind)}
+        assert differences(fields, found) == []
+    assert found["encodings"] == ",".join(ENCODINGS)
 
 
 def test_extend_measures_by_the_defaults_of_choose() -> None:

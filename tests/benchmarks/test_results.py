@@ -18,7 +18,6 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import results  # noqa: E402
 from milepost.api.compare import compare  # noqa: E402
 from milepost.cli.compare import command  # noqa: E402
-from milepost.comparison import Model, Training  # noqa: E402
 from milepost.tasks import TASKS  # noqa: E402
 
 sys.path.remove(str(ROOT))
@@ -33,8 +32,11 @@ def run(folder: Path, **options: Any) -> dict[str, Any]:
         train_length=8,
         lengths=[8, 16],
         seeds=3,
-        model=Model(layers=1, dim=16, heads=2),
-        training=Training(steps=3, batch=2),
+        layers=1,
+        dim=16,
+        heads=2,
+        steps=3,
+        batch=2,
         workers=1,
         out=folder,
         **options,

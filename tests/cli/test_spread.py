@@ -1,37 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from milepost.cli.spread import leading, read_scale
-from milepost.comparison import Scale
-from milepost.errors import OptionError
-
-OPTIONS: dict[str, Any] = {
-    "batch_seeds": 1,
-    "distributed": "ddp",
-    "processes_per_trial": 1,
-    "ray": None,
-    "gpus_per_trial": 0.0,
-    "workers": 4,
-}
-
-
-def test_options_of_scale_are_taken_out_of_the_others() -> None:
-    options = OPTIONS | {"batch_seeds": 3}
-    assert read_scale(options) == Scale(batch_seeds=3)
-    assert options == {"workers": 4}
+from milepost.cli.spread import leading, under_torchrun
 
 
 def test_under_torchrun_its_processes_share_one_trial_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert under_torchrun() == {}
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "test")
     monkeypatch.setenv("WORLD_SIZE", "3")
-    options = OPTIONS | {"distributed": "fsdp2"}
-    assert read_scale(options) == Scale(distributed="fsdp2", processes_per_trial=3)
-    assert options == {"workers": 1}
-    with pytest.raises(OptionError):
-        read_scale(OPTIONS | {"batch_seeds": 3})
+    assert under_torchrun() == {"processes_per_trial": 3, "workers": 1}
 
 
 @pytest.mark.parametrize(("rank", "leads", "done"), [("0", True, "dismiss"), ("1", False, "serve")])

@@ -15,7 +15,7 @@ from torch import nn
 
 import milepost
 from milepost.api.compare import compare
-from milepost.comparison import Model, Scale, Training
+from milepost.comparison import Model
 from milepost.comparison.design import Design, Trial
 from milepost.comparison.trials.model import build_model
 from milepost.comparison.trials.run import _lasting
@@ -30,8 +30,11 @@ SMALL: dict[str, Any] = {
     "train_length": LENGTH,
     "lengths": (LENGTH,),
     "workers": 1,
-    "model": Model(layers=1, dim=16, heads=2),
-    "training": Training(steps=STEPS, batch=4),
+    "layers": 1,
+    "dim": 16,
+    "heads": 2,
+    "steps": STEPS,
+    "batch": 4,
 }
 
 
@@ -58,11 +61,11 @@ def test_a_model_that_is_kept_by_a_later_call_knows_its_rows(count: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "scale", [Scale(batch_seeds=2), Scale(processes_per_trial=2)], ids=["batch-seeds", "ddp"]
+    "scale", [{"batch_seeds": 2}, {"processes_per_trial": 2}], ids=["batch-seeds", "ddp"]
 )
 @pytest.mark.slow
-def test_trials_that_are_spread_count_like_one_alone(scale: Scale, tmp_path: Path) -> None:
-    compare(**SMALL, encodings=f"learned(rows={ROWS})", out=tmp_path, keep_models=True, scale=scale)
+def test_trials_that_are_spread_count_like_one_alone(scale: dict[str, int], tmp_path: Path) -> None:
+    compare(**SMALL, encodings=f"learned(rows={ROWS})", out=tmp_path, keep_models=True, **scale)
     for model in kept(tmp_path):
         assert read(model).table().trained_counts.tolist() == USED
 

@@ -272,7 +272,7 @@ import sys
 from milepost.api.compare import compare
 from milepost.comparison import Model, Training
 compare(encodings="learned,shape,alibi", train_length=8, lengths=(4, 8, 16), seeds=2, workers=2, out=sys.argv[1],
-        model=Model(layers=1, dim=16, heads=2), training=Training(steps=1000, batch=4), checkpoint_seconds=0.2)
+        layers=1, dim=16, heads=2, steps=1000, batch=4, checkpoint_seconds=0.2)
 """
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from milepost.api.compare import compare
-from milepost.comparison import Model
 from milepost.comparison.options import (
     FolderOptions,
     Inputs,
@@ -26,7 +25,7 @@ from milepost.tasks import TASKS, find_task
 @pytest.mark.parametrize("device", ["nope", "cuda:99", "hpu"])
 def test_a_device_that_is_not_there_is_an_error_before_anything_is_trained(device: str) -> None:
     with pytest.raises(OptionError, match="torch cannot use this device") as caught:
-        compare(encodings="none", device=device, model=Model(layers=1, dim=16, heads=2))
+        compare(encodings="none", device=device, layers=1, dim=16, heads=2)
     assert device in caught.value.got
     Running("cpu").check_device()
 

@@ -8,10 +8,9 @@ import jsonschema
 import pytest
 
 from milepost.api.compare import compare
-from milepost.comparison import Model, Plan, Progress, Training
+from milepost.comparison import Plan, Progress
 from milepost.errors import DataError, FolderError, MilepostError, OptionError, UnknownName
 from milepost.reporting.schemas import read_schema
-from milepost.tasks import Options
 
 Run = tuple[Path, dict[str, Any]]
 
@@ -99,7 +98,7 @@ def test_more_seeds_encodings_and_lengths_reuse_what_is_there(tmp_path: Path, ti
 
 
 def test_a_trial_that_diverges_is_listed_with_its_reason(tmp_path: Path, tiny: dict[str, Any]) -> None:
-    wild = tiny | {"encodings": "none", "seeds": 1, "training": Training(steps=30, batch=4, lr=1e30, clip=0)}
+    wild = tiny | {"encodings": "none", "seeds": 1, "steps": 30, "lr": 1e30, "clip": 0}
     news: list[Progress] = []
     trial = compare(**wild, out=tmp_path / "run", on_progress=news.append)["trials"][0]
     assert trial["status"] == "diverged"
@@ -122,7 +121,7 @@ def test_the_default_folder_is_named_by_the_design(
 
     for steps in (6, 7):
         with pytest.raises(Enough):
-            compare(**tiny | {"training": Training(steps=steps)}, on_plan=stop)
+            compare(**tiny | {"steps": steps}, on_plan=stop)
     assert plans[0].folder != plans[1].folder
     assert plans[0].folder.parent == Path("milepost-runs")
     assert list(tmp_path.iterdir()) == []
@@ -131,13 +130,13 @@ def test_the_default_folder_is_named_by_the_design(
 BAD: dict[str, tuple[dict[str, Any], type[MilepostError], int]] = {
     "unknown encoding": ({"encodings": "learnt"}, UnknownName, 2),
     "unknown task": ({"task": "causal"}, UnknownName, 2),
-    "unknown tokenizer": ({"options": Options(tokenizer="word")}, UnknownName, 2),
+    "unknown tokenizer": ({"tokenizer": "word"}, UnknownName, 2),
     "no seeds": ({"seeds": 0}, OptionError, 2),
     "no workers": ({"workers": 0}, OptionError, 2),
     "a margin above one": ({"margin": 5.0}, OptionError, 2),
     "a baseline that is not listed": ({"baseline": "rotary"}, OptionError, 2),
     "heads of odd width for rotary": (
-        {"encodings": "rotary", "model": Model(dim=6, heads=2)},
+        {"encodings": "rotary", "dim": 6, "heads": 2},
         MilepostError,
         2,
     ),

@@ -14,7 +14,7 @@ import pytest
 
 import milepost
 from milepost.api.compare import compare
-from milepost.comparison import Model, Plan, Scale, Training
+from milepost.comparison import Model, Plan, Training
 from milepost.comparison.design import Design, Trial
 from milepost.comparison.plan import Job
 from milepost.comparison.workers import ray_cluster
@@ -33,8 +33,11 @@ TINY: dict[str, Any] = {
     "lengths": (8,),
     "seeds": 2,
     "workers": 1,
-    "model": Model(layers=1, dim=16, heads=2),
-    "training": Training(steps=4, batch=2),
+    "layers": 1,
+    "dim": 16,
+    "heads": 2,
+    "steps": 4,
+    "batch": 2,
 }
 
 
@@ -68,9 +71,7 @@ def test_a_file_is_compared_with_rotary_and_the_same_call_trains_nothing_more(fo
     assert list(result["spec"]["imports"]) == ["my_encoding.py"]
     assert f"--import {folder.parent / 'my_encoding.py'}" in result["spec"]["command"]
     plans: list[Plan] = []
-    again = compare(
-        **TINY, imports=FILE, out=folder, keep_models=True, scale=Scale(batch_seeds=2), on_plan=plans.append
-    )
+    again = compare(**TINY, imports=FILE, out=folder, keep_models=True, batch_seeds=2, on_plan=plans.append)
     assert plans[0].jobs == ()
     assert again["trials"] == result["trials"]
 
@@ -179,7 +180,7 @@ def job(tmp_path: Path) -> Job:
     shutil.copy(FILE, own)
     data = "builtin:python-docs"
     sha256 = CausalLM.open(data, Options()).sha256
-    size, recipe = TINY["model"], TINY["training"]
+    size, recipe = Model(layers=1, dim=16, heads=2), Training(steps=4, batch=2)
     design = Design("causal-lm", data, sha256, 8, model=size, training=recipe, imports=read_code(own))
     return Job(Trial(design, "root-bias", 0), (8,))
 

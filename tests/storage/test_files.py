@@ -92,7 +92,7 @@ VERBS: dict[str, tuple[list[str], str]] = {
     ),
     "doctor": (["doctor", ".", "--html"], "milepost.diagnostics.doctor.diagnose"),
     "report": (["report", "run", "--html"], "milepost.reporting.runs.read_result"),
-    "compare": (["compare", "--html"], "milepost.api.compare.compare"),
+    "compare": (["compare", "--html"], "milepost.cli.compare.compare"),
 }
 
 

@@ -239,15 +239,24 @@ def read_lengths(lengths: str | Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(wanted)))
 
 
-def read_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Read a number of seeds (0 ... n-1) or the seeds themselves.
+def read_seeds(seeds: int | str | Sequence[int]) -> tuple[int, ...]:
+    """Read a number of seeds (0 ... n-1) or the seeds themselves; as text, a comma tells them from a number.
 
     Raises:
         OptionError: MP105, when there is none or one is negative.
 
     >>> read_seeds(3)
     (0, 1, 2)
+    >>> read_seeds("0,5"), read_seeds("5,")
+    ((0, 5), (5,))
     """
+    if isinstance(seeds, str):
+        try:
+            seeds = [int(part) for part in seeds.split(",") if part] if "," in seeds else int(seeds)
+        except ValueError:
+            raise OptionError(
+                "seeds are whole numbers", got=str(seeds), fix="--seeds 5, or --seeds 0,1,7"
+            ) from None
     if isinstance(seeds, int):
         _at_least("seeds", seeds, 1)
         return tuple(range(seeds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from milepost.comparison.design import ENCODINGS, Model, Training, read_encodings, read_lengths, read_seeds
@@ -30,7 +30,8 @@ class Inputs:
     data: str | None = None
     train_length: int | None = None
     lengths: str | Sequence[int] | None = None
-    options: Options | None = None
+    options: Options = field(default_factory=Options)
+    tokenizer: str | None = None
     imports: Imports | None = None
 
     def read_lengths(self, task: type[Task], need_length: int | None) -> tuple[int, tuple[int, ...]]:
@@ -49,8 +50,8 @@ class Inputs:
         Raises:
             OptionError: MP105.
         """
-        tokenizer = choose_tokenizer(model.folder, reads_text=task.reads_text)
-        options = self.options or Options(tokenizer=tokenizer)
+        tokenizer = self.tokenizer or choose_tokenizer(model.folder, reads_text=task.reads_text)
+        options = replace(self.options, tokenizer=tokenizer)
         if model.weights and task.reads_text:
             refuse_strange_tokenizer(options.tokenizer, model.folder)
         return options
@@ -79,7 +80,7 @@ class Question:
 class Stopping:
     """How many seeds there are, and whether their number depends on what they show."""
 
-    seeds: int | Sequence[int] = 3
+    seeds: int | str | Sequence[int] = 3
     until: str | None = None
     max_seeds: int = 20
 

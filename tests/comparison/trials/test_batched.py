@@ -209,7 +209,7 @@ def test_a_sweep_in_batches_finds_what_a_sweep_one_by_one_finds(
     notes: list[str | None] = []
     result = compare(
         **tiny | {"encodings": "learned,alibi", "workers": 1},
-        scale=Scale(batch_seeds=3),
+        batch_seeds=3,
         out=tmp_path / "run",
         on_progress=lambda progress: notes.append(progress.note),
     )

@@ -149,7 +149,7 @@ def test_without_ray_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"milepost\[ray\]"):
-        compare(**tiny, scale=Scale(ray=""), out=tmp_path / "run")
+        compare(**tiny, ray="", out=tmp_path / "run")
 
 
 def test_ray_is_joined_from_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def lasting(result: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.slow
 def test_devices_that_no_node_has_are_refused(cluster: Any, tmp_path: Path, tiny: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match="0 GPU on the largest, 1 wanted"):
-        compare(**tiny, scale=Scale(ray=cluster.address, gpus_per_trial=1), out=tmp_path / "run")
+        compare(**tiny, ray=cluster.address, gpus_per_trial=1, out=tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -216,7 +216,7 @@ def test_devices_that_no_node_has_are_refused(cluster: Any, tmp_path: Path, tiny
 def test_a_cluster_that_loses_a_node_gives_the_result_of_one_machine(
     cluster: Any, tmp_path: Path, tiny: dict[str, Any]
 ) -> None:
-    wanted = tiny | {"seeds": 2, "training": Training(steps=1_000, batch=4)}
+    wanted = tiny | {"seeds": 2, "steps": 1_000}
     local = compare(**wanted, out=tmp_path / "local")
     journal = tmp_path / "ray" / "journal.jsonl"
     doomed = cluster.list_all_nodes()[-1]
@@ -228,7 +228,7 @@ def test_a_cluster_that_loses_a_node_gives_the_result_of_one_machine(
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    spread = compare(**wanted, scale=Scale(ray=cluster.address), out=tmp_path / "ray", checkpoint_seconds=0.2)
+    spread = compare(**wanted, ray=cluster.address, out=tmp_path / "ray", checkpoint_seconds=0.2)
     killer.join(60)
     assert lasting(spread) == lasting(local)
     events = [json.loads(line)["event"] for line in journal.read_text().splitlines()]

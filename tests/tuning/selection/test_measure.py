@@ -359,6 +359,28 @@ def test_what_is_recommended_is_written_and_said(
     assert "exists" in capsys.readouterr().err
 
 
+def test_the_files_of_the_model_are_found_and_read_once(
+    periodic: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from milepost.extension import plan
+
+    calls: list[str] = []
+
+    def count(module: str, name: str, run: Callable[..., Any]) -> None:
+        monkeypatch.setattr(
+            f"{module}.{name}", lambda *given, **named: calls.append(name) or run(*given, **named)
+        )
+
+    for name in ("find_source", "read", "plan_extension"):
+        count("milepost.extension.plan", name, getattr(plan, name))
+    for name in ("find_source", "read"):
+        count("milepost.tuning.loading", name, getattr(plan, name))
+    words = ["--choose", str(periodic / "texts"), "--candidates", "tile", "--out", "new", "--quiet"]
+    assert command(periodic, *words) == 0
+    assert (here / "new").exists()
+    assert sorted(calls) == ["find_source", "plan_extension", "read"]
+
+
 @pytest.mark.parametrize("words", [("--dry-run",), ()])
 def test_nothing_is_written_where_nothing_shall_be_or_nothing_helps(
     words: tuple[str, ...], periodic: Path, markov: Path, here: Path, capsys: pytest.CaptureFixture[str]
