@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from milepost.comparison.sentences.recommendation import build_recommendation
 from milepost.comparison.verdicts.comparisons import build_comparisons, build_degradations
 from milepost.comparison.verdicts.pairs import build_family
-from milepost.comparison.verdicts.recommendation import build_recommendation
 from milepost.comparison.verdicts.scores import Criterion
 
 sys.path.insert(0, str(Path(__file__).parent))  # what tests ask of pages is a module beside them

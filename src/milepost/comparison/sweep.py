@@ -22,11 +22,11 @@ from milepost.comparison.options import (
 )
 from milepost.comparison.plan import Job, Plan, build_plan, needed_bytes
 from milepost.comparison.request import Request
+from milepost.comparison.result import build_result, is_decided, read_values
 from milepost.comparison.run_folder.earlier import note_changes
 from milepost.comparison.run_folder.views import write_result
 from milepost.comparison.settings import choose_setting
 from milepost.comparison.trials.model import read_model
-from milepost.comparison.verdicts.result import build_result, is_decided, read_values
 from milepost.comparison.workers.runner import gather_seeds, run_jobs
 from milepost.comparison.workers.running import Running
 from milepost.encodings import classes_in

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from milepost.comparison.sentences.recommendation import build_recommendation
 from milepost.comparison.verdicts.comparisons import build_comparisons
 from milepost.comparison.verdicts.pairs import build_family
-from milepost.comparison.verdicts.recommendation import build_recommendation
 from milepost.comparison.verdicts.scores import Criterion
 from milepost.statistics import SequentialTest
 from milepost.tasks import Floor

@@ -1,1 +1,1 @@
-"""From the numbers of trials to verdicts: scores, comparisons, a recommendation, the result document."""
+"""From the numbers of trials to verdicts: scores, comparisons, a recommendation; facts, no sentences."""

@@ -7,12 +7,29 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from milepost.comparison.verdicts.pairs import ComparisonFamily
-from milepost.comparison.verdicts.scores import MIN_SEEDS, Criterion, Pair, Scores, Trial
+from milepost.comparison.verdicts.scores import Criterion, Pair, Scores, Trial
 
 if TYPE_CHECKING:
     from milepost.tasks import Floor
 
 BEHIND = ("worse", "constant_worse")
+
+
+@dataclass(frozen=True)
+class Lacks:
+    """Why an encoding carries no verdict.
+
+    Args:
+        diverged: seeds that did.
+        scored: seeds that finished with a score.
+        at_floor: whether a trial scored no better than an answer that ignores the input.
+        unconverged: whether a trial did not converge.
+    """
+
+    diverged: tuple[int, ...]
+    scored: int
+    at_floor: bool
+    unconverged: bool
 
 
 @dataclass(frozen=True)
@@ -50,11 +67,6 @@ class Standing:
         return self.family.scores.criterion
 
     @property
-    def where(self) -> str:
-        """The deciding length, as sentences name it."""
-        return f"at length {self.scores.length}"
-
-    @property
     def open(self) -> list[str]:
         """Encodings that are not shown to be worse than the best, the best included."""
         rivals = [pair.encoding for pair in self.rivals if pair.verdict not in BEHIND]
@@ -75,25 +87,15 @@ class Standing:
             return False
         return self.criterion.is_at_floor(self.scores.mean(self.best), self.floor)
 
-    def lacks(self, encoding: str) -> list[str]:
-        """Why an encoding carries no verdict, a clause for each cause."""
-        scores, causes = self.scores, []
-        lost, scored = scores.lost(encoding), len(scores.values[encoding])
-        if lost and not scored:
-            return [f"{'seed' if len(lost) == 1 else 'seeds'} {join(lost)} diverged"]
-        if lost:
-            causes.append(
-                f"{'seed' if len(lost) == 1 else 'seeds'} {join(lost)} diverged, so the rest is a selection"
-            )
-        if encoding in self.at_floor:
-            causes.append(
-                f"its {self.criterion.title} is no better than that of an answer that ignores the input"
-            )
-        elif any(name == encoding for name, _ in scores.unconverged):
-            causes.append("training did not converge")
-        if scored < MIN_SEEDS:
-            causes.append(f"{scored} of at least {MIN_SEEDS} seeds finished with a score")
-        return causes
+    def lacks(self, encoding: str) -> Lacks:
+        """What an encoding lacks to carry a verdict."""
+        scores = self.scores
+        return Lacks(
+            tuple(scores.lost(encoding)),
+            len(scores.values[encoding]),
+            encoding in self.at_floor,
+            any(name == encoding for name, _ in scores.unconverged),
+        )
 
 
 def find_standing(
@@ -120,18 +122,3 @@ def find_standing(
         floor,
         examples,
     )
-
-
-def join(things: Sequence[object]) -> str:
-    """A list as a sentence writes it.
-
-    >>> join(["a", "b", "c"])
-    'a, b and c'
-    """
-    words = [str(thing) for thing in things]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def digits(value: float) -> str:
-    """Two digits, as margins are written."""
-    return f"{value:.2g}"

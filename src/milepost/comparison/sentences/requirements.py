@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from milepost.comparison.request import Request
+from milepost.comparison.sentences.recommendation import build_recommendation
 from milepost.comparison.verdicts.pairs import ComparisonFamily
-from milepost.comparison.verdicts.recommendation import build_recommendation
 from milepost.spec import Spec, parse_spec
 from milepost.tasks import Floor, Task
 

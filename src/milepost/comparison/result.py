@@ -10,10 +10,10 @@ from milepost.comparison.command import build_command
 from milepost.comparison.design import SCALE_RULE, Trial
 from milepost.comparison.request import Request
 from milepost.comparison.run_folder.folder import RunFolder
+from milepost.comparison.sentences.requirements import advise
 from milepost.comparison.settings import Setting, find_flips, find_plausible
 from milepost.comparison.verdicts.comparisons import build_comparisons, build_degradations
 from milepost.comparison.verdicts.pairs import build_family
-from milepost.comparison.verdicts.requirements import advise
 from milepost.comparison.verdicts.scores import Pair
 from milepost.tasks import Floor, Task
 

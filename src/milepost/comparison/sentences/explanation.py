@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from milepost.comparison.verdicts.ranking import Standing, digits, join
+from milepost.comparison.sentences.words import digits, join, list_causes, name_length
+from milepost.comparison.verdicts.ranking import Standing
 from milepost.comparison.verdicts.scores import MIN_SEEDS, Pair, Trial
 from milepost.statistics import measure_seeds
 
@@ -43,7 +44,7 @@ def find_changes(
 def _explain_rank(standing: Standing) -> Iterator[str]:
     if standing.best is None:
         if standing.floor is not None and standing.aside:
-            yield f"An answer that ignores the input gets {standing.floor.score:#.4g} {standing.where}."
+            yield f"An answer that ignores the input gets {standing.floor.score:#.4g} {name_length(standing)}."
         return
     scores, best, title = standing.scores, standing.best, standing.criterion.title
     most = "highest" if standing.criterion.higher_is_better else "lowest"
@@ -78,20 +79,20 @@ def _explain_baseline(standing: Standing) -> Iterator[str]:
     family = standing.family
     if family.baseline != family.declared:
         yield (
-            f"{family.declared} has no answer {standing.where}, so the table compares with {family.baseline}, "
+            f"{family.declared} has no answer {name_length(standing)}, so the table compares with {family.baseline}, "
             "the best encoding that answers."
         )
     elif standing.scores.failing(family.baseline):
         yield (
-            f"The baseline {family.baseline} carries no verdict {standing.where}, so the table has none against it."
+            f"The baseline {family.baseline} carries no verdict {name_length(standing)}, so the table has none against it."
         )
 
 
 def _explain_aside(standing: Standing) -> Iterator[str]:
     for name in standing.unanswered:
-        yield f"{name} has no answer {standing.where}."
+        yield f"{name} has no answer {name_length(standing)}."
     for name in standing.aside:
-        yield f"{name} carries no verdict {standing.where}: {'; '.join(standing.lacks(name))}."
+        yield f"{name} carries no verdict {name_length(standing)}: {'; '.join(list_causes(standing, name))}."
 
 
 def _explain_trials(trials: Sequence[Trial]) -> list[str]:

@@ -10,10 +10,10 @@ import pytest
 from milepost.api.compare import compare
 from milepost.comparison import Design, Model, Trial
 from milepost.comparison.request import Purpose, Request
+from milepost.comparison.result import build_result, is_decided
+from milepost.comparison.sentences.requirements import advise
 from milepost.comparison.settings import Setting, SettingGrid
 from milepost.comparison.verdicts.pairs import build_family
-from milepost.comparison.verdicts.requirements import advise
-from milepost.comparison.verdicts.result import build_result, is_decided
 from milepost.reporting.schemas import read_schema
 from milepost.tasks import CausalLM, Floor, Measured, Options
 
