@@ -12,6 +12,7 @@ from milepost.extension.methods.base import (
     check_target,
     default_candidates,
     default_method,
+    option_field,
     register_method,
     registered_methods,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "default_candidates",
     "default_method",
     "extend_rows",
+    "option_field",
     "register_method",
     "registered_methods",
 ]
