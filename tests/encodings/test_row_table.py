@@ -12,6 +12,7 @@ from milepost.catalog import CLASSES
 from milepost.encodings import Geometry, RowTable, build
 from milepost.models import ModelShape, load, swap
 from milepost.models.building.user_model import build_user_model
+from milepost.tables import read
 from milepost.testing import check_encoding
 
 GEOMETRY = Geometry(dim=8, heads=2, head_dim=4, max_len=16, embedding_rms=0.5)
@@ -69,6 +70,13 @@ def test_it_is_saved_and_loaded(tmp_path: Path):
     again = load(tmp_path)
     assert again.transformer.milepost.noise == 0.3
     assert torch.equal(again(tokens).logits, model(tokens).logits)
+
+
+def test_its_saved_rows_are_read_as_a_table(tmp_path: Path):
+    model = swap(make_gpt2(), "noisy(noise=0.5)")
+    model.save_pretrained(tmp_path)
+    (table,) = read(tmp_path).tables
+    assert (table.rows == model.base_model.milepost.weight.detach().numpy()).all()
 
 
 def test_a_comparison_from_trained_weights_keeps_them_too(tmp_path: Path):

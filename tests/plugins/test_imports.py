@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from milepost.errors import PluginError
-from milepost.plugins import Registry, complete, load_code, read_code
+from milepost.plugins import Registry, complete, load_code, place_of, read_code
 
 from .conftest import MODULE, Install
 
@@ -55,7 +55,7 @@ def test_what_was_hashed_is_what_runs(things: Things, file: Path) -> None:
             "from shelf import things\n@things.register('ours')\nclass Thing: pass",
             "line 2: OptionError: this thing's",
         ),
-        ("def", "SyntaxError"),
+        ("x = 1\ndef", "mine.py: SyntaxError: invalid syntax, line 2: def"),
         ("import helper", "No module named 'helper'"),
     ],
 )
@@ -67,6 +67,17 @@ def test_an_error_names_the_file_and_its_line(text: str, said: str, things: Thin
         load_code(read_code(file))
     assert said in caught.value.got
     assert not [name for name in set(sys.modules) - before if name.startswith("milepost_import_")]
+
+
+def test_an_error_in_a_call_names_the_line_of_the_users_code(things: Things, file: Path) -> None:
+    file.write_text(MODULE.format(name="mine") + "    def act(self):\n        return [].pop()\n")
+    load_code(read_code(file))
+    lines = file.read_text().splitlines()
+    with pytest.raises(IndexError) as caught:
+        things.find("mine")().act()
+    error = caught.value.with_traceback(caught.tb.tb_next)  # without this test, which is not installed either
+    assert place_of(error) == f"mine.py, line {len(lines)}"
+    assert place_of(ValueError("raised nowhere")) == ""
 
 
 def test_what_cannot_be_a_file_of_code_is_refused(file: Path) -> None:

@@ -97,8 +97,8 @@ def compare(
         lengths: lengths at which to measure, in that unit; the trained length is always among them.
         seeds: how many, or which, also as text: ``0,1,5``; the preset's by default. Fewer than three name no winner.
         imports: your own code that defines encodings or tasks: paths of files (``my_encoding.py``) and names of
-            installed modules, one or several. Never looked for in the current directory. Their hashes are a part of
-            the design: after a change all trials are trained again.
+            installed modules, one or several; modules are never looked for in the current directory. Their hashes are
+            a part of the design: after a change all trials are trained again.
         preset: ``quick``, ``standard`` or ``thorough``: layers, dim, heads, steps, batch and seeds where they are not given.
         layers, dim, heads, init_std: of the model that all trials share (``milepost.comparison.Model``).
         model: folder of a model of your own: its architecture, from scratch; it brings its sizes.

@@ -88,7 +88,9 @@ def table_row(name: str, **more: Option) -> EncodingRow:
         "rows": whole(0, least=0, note="those of the model"),
         "count": word("off", "on"),
     }
-    return EncodingRow(name, options | more, _VECTORS, check=_check_table, inside=_rows, usable=_limited)
+    return EncodingRow(
+        name, options | more, _VECTORS, check=_check_table, inside=_rows, usable=_limited, table=True
+    )
 
 
 ROWS = (

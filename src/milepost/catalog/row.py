@@ -78,6 +78,7 @@ class EncodingRow:
         paper: authors and year.
         usable_text: how many positions have an answer, for the documentation.
         scale_text: what its numbers start at.
+        table: whether it saves one row per position, as ``weight``.
     """
 
     name: str
@@ -92,6 +93,7 @@ class EncodingRow:
     paper: str = ""
     usable_text: str = "∞"
     scale_text: str = "none"
+    table: bool = False
 
     @property
     def place(self) -> str:

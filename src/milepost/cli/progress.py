@@ -74,9 +74,7 @@ class TrialProgress:
         if done:
             self._say(f"{done} of {len(plan.trials)} trials are in {plan.folder} already")
         if plan.failures:
-            self._say(
-                f"{len(plan.failures)} failed before and are left alone; --retry-failed runs them again"
-            )
+            self._say(f"failed before: {len(plan.failures)}; --retry-failed runs what failed again")
 
     def _show_bar(self) -> None:
         if self._bar is None:

@@ -158,5 +158,23 @@ def explained(said_by: str, file: str | None = None) -> Iterator[None]:
         ) from error
 
 
+def place_of(error: BaseException) -> str:
+    """The innermost line of the user's own code that an error passed through: file and line, or nothing.
+
+    Own is what belongs neither to Milepost nor to Python, and is not installed.
+    """
+    others = (Path(__file__).parents[1], Path(traceback.__file__).parent)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_absolute() and not any(file.is_relative_to(other) for other in others):
+            if "site-packages" not in file.parts:
+                return f"{file.name}, line {frame.lineno}"
+    return ""
+
+
 def _summary(error: BaseException) -> str:
-    return f"{error.problem} ({error.got})" if isinstance(error, MilepostError) else str(error)
+    if isinstance(error, MilepostError):
+        return f"{error.problem} ({error.got}); {error.fix}"
+    if isinstance(error, SyntaxError):  # which tells its file once more
+        return f"{error.msg}, line {error.lineno}: {(error.text or '').strip()}"
+    return str(error)

@@ -51,7 +51,11 @@ class Registry(Generic[T]):
         def put(cls: C) -> C:
             held = self._known.get(name)
             if name in self._lazy or (held is not None and not _is_new_version(held, cls)):
-                raise OptionError(f"this {self._kind}'s name is taken", got=name, fix="choose another name")
+                raise OptionError(
+                    f"this {self._kind}'s name is taken",
+                    got=f"{name}, by {'Milepost' if held is None or _is_own(held) else _origin(held)[0]}",
+                    fix="choose another name",
+                )
             cls.name = name  # type: ignore[attr-defined]
             self._known[name] = cls
             return cls

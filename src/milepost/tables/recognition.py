@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
+from milepost.catalog import rows
 from milepost.errors import DataError, SpecError, UnknownFamily
 from milepost.spec import parse_spec
 from milepost.tables.families import FAMILIES, family_of
@@ -219,7 +220,8 @@ def _is_swapped_learned(config: Mapping[str, Any]) -> bool:
         spec = parse_spec(written) if isinstance(written, str) else None
     except SpecError:
         return False
-    return spec is not None and spec.name == "learned" and not spec.options.get("rank")
+    row = rows().get(spec.name) if spec is not None else None
+    return spec is not None and row is not None and row.table and not spec.options.get("rank")
 
 
 def _as_encoding(match: Match) -> Match:

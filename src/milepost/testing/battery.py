@@ -10,6 +10,7 @@ import torch
 from milepost.encodings import Encoding, Geometry, build, resolve
 from milepost.errors import CheckFailed
 from milepost.options import complete_options
+from milepost.plugins import place_of
 from milepost.spec import Spec, parse_spec
 from milepost.testing import hooks, modules, padding, positions
 from milepost.testing.case import Case
@@ -92,5 +93,6 @@ def _run(name: str, check: Callable[[Case], str | None], case: Case) -> CheckRes
         except Exception as error:
             kind = "" if type(error) is AssertionError else f"{type(error).__name__}: "
             text = str(error).splitlines()[0] if str(error) else "no message"
-            return CheckResult(name, "failed", kind + text)
+            place = place_of(error)
+            return CheckResult(name, "failed", kind + text + (f" ({place})" if place else ""))
     return CheckResult(name, "not_applicable" if reason else "passed", reason or "")

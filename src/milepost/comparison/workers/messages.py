@@ -11,6 +11,7 @@ from typing import Literal
 from milepost.comparison.plan import Job
 from milepost.comparison.workers.running import Running
 from milepost.errors import DiskFull, FolderError, MilepostError
+from milepost.plugins import place_of
 
 Kind = Literal["ready", "step", "note", "held", "finished", "failed", "stopped"]
 
@@ -102,4 +103,6 @@ def reason_of(error: Exception) -> str:
     """
     if isinstance(error, MilepostError):
         return f"{error.problem} ({error.got})"
-    return f"{type(error).__name__}: {error}"
+    place = place_of(error)
+    own = f" ({place}; milepost.testing.check_encoding says more)" if place else ""
+    return f"{type(error).__name__}: {error}{own}"

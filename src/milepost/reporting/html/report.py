@@ -56,7 +56,8 @@ def describe_runs(document: Mapping[str, Any]) -> str:
     first, second = clean(pair["first"]), clean(pair["second"])
     if not pair["comparable"]:
         return f"{second} and {first} are not compared: {pair['reason']}."
-    things = [clean(row["name"]).replace(".", " ") for row in pair["differences"]]
+    things = [clean(row["name"]) for row in pair["differences"]]
+    things = [name if name.startswith("imports.") else name.replace(".", " ") for name in things]
     if not things:
         return f"{second} and {first} share one design."
     return f"{second} and {first} differ in {things[0]} alone."
