@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from milepost.comparison.design import Trial
 from milepost.comparison.verdicts.scores import MIN_SEEDS, Pair
 from milepost.errors import OptionError
 from milepost.statistics import measure_difference, name_side
@@ -188,8 +187,3 @@ def _cells(
                 pair = (setting, theirs) if name == first else (mine, setting)
                 found.append((f"with {name} at scale × {setting.scale:g}", *pair))
     return [cell for cell in found if (first, cell[1]) in values and (second, cell[2]) in values]
-
-
-def setting_of(trial: Trial) -> Setting:
-    """The setting that a trial was trained at."""
-    return Setting(trial.recipe.lr, trial.scale)

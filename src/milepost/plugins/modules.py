@@ -166,9 +166,9 @@ def place_of(error: BaseException) -> str:
     others = (Path(__file__).parents[1], Path(traceback.__file__).parent)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
-        if file.is_absolute() and not any(file.is_relative_to(other) for other in others):
-            if "site-packages" not in file.parts:
-                return f"{file.name}, line {frame.lineno}"
+        installed = "site-packages" in file.parts or any(file.is_relative_to(other) for other in others)
+        if file.is_absolute() and not installed:
+            return f"{file.name}, line {frame.lineno}"
     return ""
 
 
