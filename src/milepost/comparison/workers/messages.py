@@ -104,5 +104,4 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, MilepostError):
         return f"{error.problem} ({error.got})"
     place = place_of(error)
-    own = f" ({place}; milepost.testing.check_encoding says more)" if place else ""
-    return f"{type(error).__name__}: {error}{own}"
+    return f"{type(error).__name__}: {error}" + (f" ({place})" if place else "")
