@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from milepost.catalog import Sizes
+from milepost.options import SpecOptions
 
 HERE = Path(__file__).parent
 PAGE = (HERE.parents[1] / "docs" / "plugins.md").read_text("utf-8")
@@ -21,9 +25,9 @@ def blocks(language: str) -> list[str]:
     ("block", "file"),
     [
         (0, HERE / "my_encoding.py"),
-        (2, PACKAGE / "successor.py"),
-        (3, PACKAGE / "last_row.py"),
-        (4, HERE / "my_table.py"),
+        (3, PACKAGE / "successor.py"),
+        (4, PACKAGE / "last_row.py"),
+        (5, HERE / "my_table.py"),
     ],
     ids=lambda value: getattr(value, "name", value),
 )
@@ -38,7 +42,15 @@ def test_its_entry_points_are_those_of_the_package() -> None:
     assert shown == held
 
 
+def test_its_formulas_price_its_encoding() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(blocks("python")[1], "plugins.md", "exec"), names)
+    sizes, options = Sizes(layers=2, dim=32, heads=8, kv_heads=8, head_dim=4, max_len=16), SpecOptions({})
+    assert names["cost"].parameters(sizes, options) == 8  # one slope per head
+    assert names["cost"].work(sizes, options, 10).operations(layers=2) == 2 * 4 * 8 * 10 * 10
+
+
 def test_its_encoding_passes_the_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_encoding.py").write_text(blocks("python")[0])
-    exec(compile(blocks("python")[1], "plugins.md", "exec"), {})
+    exec(compile(blocks("python")[2], "plugins.md", "exec"), {})
