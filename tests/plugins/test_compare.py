@@ -234,7 +234,16 @@ def test_an_installed_package_works_everywhere_without_being_named(
 ) -> None:
     install_package(tmp_path / "site")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    code, said = cli(tmp_path, "--out", "run", "--task", "successor", "--encodings", "rotary,window(size=2)")
+    code, said = cli(
+        tmp_path,
+        "--out",
+        "run",
+        "--task",
+        "successor",
+        "--encodings",
+        "rotary,window(size=2)",
+        "--keep-models",
+    )
     assert (code, said) == (0, "")
     result = read(tmp_path / "run")
     assert {trial["encoding"] for trial in result["trials"]} == {"rotary", "window(size=2)"}
@@ -243,3 +252,17 @@ def test_an_installed_package_works_everywhere_without_being_named(
     look = "import sys; from milepost.extension.methods import build_method as b; b('tile'); " \
            "assert 'milepost_example' not in sys.modules; print(b('last-row').guarantee)"  # fmt: skip
     assert run_python(["-c", look]).stdout == "The old rows stay as they are.\n"
+    # what a folder names is not a user's word: the package is imported where the user says so
+    kept = next(path.parent for path in tmp_path.rglob("config.json") if "window(size=2)" in path.read_text())
+    look = f"""import sys, milepost
+from milepost.errors import PluginError
+try:
+    milepost.load({str(kept)!r})
+except PluginError as error:
+    print("milepost_example" in sys.modules, error.fix)
+print(milepost.load({str(kept)!r}, imports="milepost_example.window").config.milepost["encoding"])
+"""
+    assert run_python(["-c", look]).stdout.splitlines() == [
+        "False say that you want it: --import milepost_example.window, in Python imports='milepost_example.window'",
+        "window(size=2)",
+    ]

@@ -55,6 +55,15 @@ def test_a_broken_package_is_one_error_that_names_it(
     assert list(things.loaded()) == ["ours"]
 
 
+def test_a_name_in_a_file_imports_nothing(things: Things, install: Install) -> None:
+    install("a_package", MODULE.format(name="mine"), ("mine",))
+    said = r"what a file names is never imported\n.*mine, of a.package 1\.0\n.*--import a_package, in Python imports='a_package'"
+    with pytest.raises(PluginError, match=said):
+        things.find("mine", in_file=True)
+    assert "a_package" not in sys.modules
+    assert things.find("mine") is things.find("mine", in_file=True)  # it is imported now
+
+
 def test_two_packages_of_one_name_are_refused(things: Things, install: Install) -> None:
     install("a_package", MODULE.format(name="mine"), ("mine",))
     install("b_package", MODULE.format(name="mine"), ("mine",))

@@ -13,12 +13,15 @@ from milepost.storage.files import expand
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from milepost.plugins import Imports
+
 
 def patch(
     model: str | os.PathLike[str] | PreTrainedModel,
     patch: str | os.PathLike[str],
     *,
     out: str | os.PathLike[str] | None = None,
+    imports: Imports | None = None,
 ) -> dict[str, Any]:
     """Put trained rows on the model that they were trained for, or on the shorter one that it was extended from.
 
@@ -31,13 +34,15 @@ def patch(
             drop heads, the rows of the table are checked, and those tensors that it has.
         patch: the file.
         out: the folder to be made; ``NAME-LENGTH`` in the current one without it. Not for models in memory.
+        imports: your own code that defines the method by which a shorter model is extended: paths of files and names
+            of installed modules. What the patch itself names is never imported.
 
     Returns:
         The document of ``schemas/patch.json``.
 
     Raises:
         PatchRefused: MP125, a patch for another model; nothing is written, and the model is as it was.
-        DataError: MP110, no patch. FolderError: MP107, an output that cannot be made.
+        DataError: MP110, no patch. PluginError: MP109. FolderError: MP107, an output that cannot be made.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -48,12 +53,15 @@ def patch(
       fix: milepost tune --save patch makes one
     """
     from milepost.extension.apply import apply_plan
+    from milepost.extension.methods import build_method
     from milepost.extension.plan import plan_extension, refuse_place
     from milepost.extension.source import find_source
+    from milepost.plugins import load_imports
     from milepost.storage.staging import scratch
     from milepost.tables import read
     from milepost.tuning.patch import SCHEMA_VERSION, Patch, put_rows, require_base
 
+    load_imports(imports)
     held = Patch.read(patch)
     if not isinstance(model, str | os.PathLike):
         from milepost.tuning.memory_patch import patch_in_memory
@@ -68,9 +76,8 @@ def patch(
     if table.usable_length < held.length:
         with scratch(output) as beside:
             longer = beside / source.root.name
-            plan = plan_extension(
-                source.root, to=held.length, method=held.method, out=longer, tensor=held.key
-            )
+            method = build_method(held.method, in_file=True)
+            plan = plan_extension(source.root, to=held.length, method=method, out=longer, tensor=held.key)
             apply_plan(plan, verify="none", proofs=())
             checks = put_rows(find_source(longer, None), held, output)
     else:

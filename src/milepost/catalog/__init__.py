@@ -15,6 +15,7 @@ from milepost.catalog.row import (
     require,
     require_causal,
     require_grid,
+    require_loaded,
     rows,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "require",
     "require_causal",
     "require_grid",
+    "require_loaded",
     "rows",
     "table_row",
 ]

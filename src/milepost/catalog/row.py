@@ -167,20 +167,37 @@ def rows() -> dict[str, EncodingRow]:
     return BUILT_IN | {name: cls.row for name, cls in CLASSES.loaded().items() if name not in BUILT_IN}
 
 
-def find_row(name: str) -> EncodingRow:
+def find_row(name: str, *, in_file: bool = False) -> EncodingRow:
     """The row of an encoding; of an installed package too, which is then imported.
+
+    Args:
+        name: of the encoding.
+        in_file: whether a file says the name, not a user: then nothing is imported.
 
     Raises:
         UnknownName: MP104, no encoding of this name; the nearest is offered.
-        PluginError: MP109, an installed package offers the name and cannot be imported.
+        PluginError: MP109, an installed package offers the name and cannot be imported, or is not to be.
 
     >>> find_row("rotary").place
     'queries and keys'
     """
     if name in BUILT_IN:
         return BUILT_IN[name]
-    found: EncodingRow = CLASSES.find(name, known=BUILT_IN).row
+    found: EncodingRow = CLASSES.find(name, known=BUILT_IN, in_file=in_file).row
     return found
+
+
+def require_loaded(spec: Spec | str) -> None:
+    """Refuse an encoding that a file names and that is neither Milepost's nor imported, also inside another one.
+
+    Raises:
+        UnknownName: MP104. PluginError: MP109. SpecError: MP103.
+    """
+    spec = parse_spec(spec) if isinstance(spec, str) else spec
+    row = find_row(spec.name, in_file=True)
+    inner = spec.options.get(row.inner)
+    if isinstance(inner, Spec):
+        require_loaded(inner)
 
 
 def read_spec(spec: Spec | str) -> tuple[EncodingRow, SpecOptions]:

@@ -23,6 +23,13 @@ option = options_of(patch)
 @click.argument("model")
 @click.argument("patch")
 @option("--out", metavar="DIR", help="Folder to be made.  [default: NAME-LENGTH in the current one]")
+@option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="FILE.py|MODULE",
+    help="Your own code that defines the method of extension.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(as_json: bool, quiet: bool, **options: Any) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 
+from milepost.catalog import require_loaded
 from milepost.encodings import build, settle
 from milepost.errors import MilepostError, SwapRefused, UnsafeFile
 from milepost.models.families import find_bases, find_stacks
@@ -110,6 +111,7 @@ def _build_swapped(
     with torch.random.fork_rng(devices=[]):
         with no_init_weights():
             made = make_model(cls, config)
+        require_loaded(record["encoding"])
         measured = geometries(made)  # as recorded: the new table holds nothing yet
         spec = record["encoding"]
         if measured[0].rotary:

@@ -62,16 +62,18 @@ class Registry(Generic[T]):
 
         return put
 
-    def find(self, name: str, *, known: Iterable[str] = ()) -> type[T]:
+    def find(self, name: str, *, known: Iterable[str] = (), in_file: bool = False) -> type[T]:
         """The class of this name; of an installed package too, which is then imported.
 
         Args:
             name: as it was registered.
             known: names that an error offers, in addition to those of the classes.
+            in_file: whether a file says the name, not a user: then nothing is imported.
 
         Raises:
             UnknownName: MP104, the nearest name is offered.
-            PluginError: MP109, an installed package that cannot be imported, or names what it does not have.
+            PluginError: MP109, an installed package that cannot be imported, or names what it does not have; a file
+                that names a class of a package that was not imported.
         """
         if name in self._lazy:
             module, _, kind = self._lazy[name].partition(":")
@@ -81,6 +83,8 @@ class Registry(Generic[T]):
             offers = self._offers()
             if name not in offers:
                 raise self._unknown(name, {*known, *offers})
+            if in_file:
+                raise self._not_imported(name, offers[name][0])
             self._load(name, offers[name])
         return self._known[name]
 
@@ -126,6 +130,13 @@ class Registry(Generic[T]):
                 got=f"{owners[0]}: {name}, in module {points[0].module}",
                 fix=f"report it to the authors of the package: the module must register {name}",
             )
+
+    def _not_imported(self, name: str, point: EntryPoint) -> PluginError:
+        return PluginError(
+            f"a file names the {self._kind} of an installed package, and what a file names is never imported",
+            got=f"{name}, of {describe(point)}",
+            fix=f"say that you want it: --import {point.module}, in Python imports={point.module!r}",
+        )
 
     def _clash(self, name: str, owners: Iterable[str]) -> PluginError:
         return PluginError(

@@ -10,6 +10,7 @@ import torch
 from milepost import __version__
 from milepost.extension.documents import RECORD
 from milepost.extension.in_memory import extend_in_memory, read_memory
+from milepost.extension.methods import build_method
 from milepost.tuning.patch import SCHEMA_VERSION, Patch, refused, require_rows
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def patch_in_memory(model: PreTrainedModel, patch: Patch) -> dict[str, Any]:
     if not compared:
         raise refused("none of the patch's tensors in the model")
     if table.usable_length < patch.length:
-        extend_in_memory(model, to=patch.length, method=patch.method, tensor=table.key)
+        extend_in_memory(
+            model, to=patch.length, method=build_method(patch.method, in_file=True), tensor=table.key
+        )
     weight = model.get_parameter(table.key)
     with torch.no_grad():
         weight[table.first_row + patch.begin :] = torch.from_numpy(patch.rows).to(weight)

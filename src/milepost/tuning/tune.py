@@ -129,7 +129,9 @@ def _make_patch(job: TuningJob, rows: np.ndarray, found: Recovered) -> Patch:
     lengths = max(covered, job.trained)
     record = {"trained_length": lengths, "tuned_length": lengths, "tuning": tuning}
     method = job.method or "tile"
-    begin = job.span.begin if job.method is None or build_method(job.method).keeps_old_rows else 0
+    begin = (
+        job.span.begin if job.method is None or build_method(job.method, in_file=True).keeps_old_rows else 0
+    )
     return make_patch(job.source, job.checkpoint, job.table, rows, begin=begin, method=method, record=record)
 
 

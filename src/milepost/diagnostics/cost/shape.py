@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-from milepost.catalog import Sizes, read_spec
+from milepost.catalog import Sizes, read_spec, require_loaded
 from milepost.diagnostics.cost.formulas import price
 from milepost.errors import DataError, OptionError, UnknownFamily
 from milepost.spec import Spec, Value, parse_spec
@@ -119,6 +119,7 @@ def read_shape(
     encoding, parameters = _encoding(positions_by, family, config, sizes, tables)
     if isinstance(record, Mapping) and "encoding" in record:  # else it holds lengths alone
         encoding, tables = parse_spec(str(record.get("encoding"))), ()
+        require_loaded(encoding)
         parameters = price(encoding, replace(sizes, max_len=claimed or length)).parameters
     return Shape(
         source=source,

@@ -299,20 +299,24 @@ def default_candidates() -> tuple[str, ...]:
     return tuple(spec for cls in _REGISTRY.loaded().values() for spec in cls.candidates)
 
 
-def build_method(spec: Spec | str) -> Method:
+def build_method(spec: Spec | str, *, in_file: bool = False) -> Method:
     """Build the method that a spec string names.
+
+    Args:
+        spec: its name, and options.
+        in_file: whether a file says the name, not a user: then no package is imported for it.
 
     Raises:
         SpecError: MP103, text that is no spec, an option that the method lacks, or of the wrong kind.
         UnknownName: MP104, no method of this name; the nearest is offered.
-        PluginError: MP109, an installed package offers the name and cannot be imported.
+        PluginError: MP109, an installed package offers the name and cannot be imported, or is not to be.
         OptionError: MP105, an option out of its range.
 
     >>> build_method("hierarchical(alpha=0.3)").options
     {'alpha': 0.3}
     """
     spec = parse_spec(spec) if isinstance(spec, str) else spec
-    cls = _REGISTRY.find(spec.name)
+    cls = _REGISTRY.find(spec.name, in_file=in_file)
     return cls(**complete_options(spec, cls.known_options()))
 
 

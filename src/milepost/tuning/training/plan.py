@@ -16,6 +16,7 @@ from milepost import __version__
 from milepost.errors import DataError, ModelError, OptionError
 from milepost.extension.buffers import refuse_quantised
 from milepost.extension.documents import RECORD
+from milepost.extension.methods import build_method
 from milepost.extension.source import Source, find_source
 from milepost.tables import Checkpoint, PositionTable, read
 from milepost.tasks import TextSource, read_text
@@ -103,9 +104,7 @@ class TuningJob:
     @property
     def method(self) -> str | None:
         """How the model was extended, as its configuration records."""
-        extension = record_of(self.checkpoint).get("extension")
-        method = extension.get("method") if isinstance(extension, Mapping) else None
-        return method if isinstance(method, str) else None
+        return _method_of(self.checkpoint)
 
 
 def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe) -> TuningJob:
@@ -127,6 +126,8 @@ def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe)
             "this table is no learned one of a text model", got=table.kind, fix="give another --tensor KEY"
         )
     refuse_quantised(checkpoint, table)
+    if (method := _method_of(checkpoint)) is not None:
+        build_method(method, in_file=True)  # an unknown one is an error now, not after the training
     span, trained = _choose_span(checkpoint, table, aim)
     subject = open_subject(model, source, table, objective=aim.objective, device=aim.device)
     if subject.room(span.window) < _SHORTEST:
@@ -157,6 +158,12 @@ def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe)
         recipe,
         identity,
     )
+
+
+def _method_of(checkpoint: Checkpoint) -> str | None:
+    extension = record_of(checkpoint).get("extension")
+    method = extension.get("method") if isinstance(extension, Mapping) else None
+    return method if isinstance(method, str) else None
 
 
 def record_of(checkpoint: Checkpoint) -> Mapping[str, Any]:
