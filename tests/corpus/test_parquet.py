@@ -97,6 +97,7 @@ def test_damaged_metadata_of_a_column_end_no_process(tmp_path: Path) -> None:
     file = write(tmp_path / "a.parquet", pyarrow.table({"a": ["x", "y", None]}))
     whole, rng = file.read_bytes(), np.random.default_rng(0)
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    refused = 0
     for _ in range(3000):
         content = bytearray(whole)
         for at in rng.integers(footer, len(whole) - 8, rng.integers(1, 3)):
@@ -105,4 +106,5 @@ def test_damaged_metadata_of_a_column_end_no_process(tmp_path: Path) -> None:
         try:
             read(file, 0)
         except DataError:
-            continue
+            refused += 1
+    assert 300 < refused < 3000  # much is found to be damaged, and some changes do not matter

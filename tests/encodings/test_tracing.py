@@ -57,6 +57,21 @@ def require_same_at_other_lengths(layer, recorded, *, exact=True):
             torch.testing.assert_close(recorded(given), wanted, atol=tolerance, rtol=0)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda layer, given: layer(given[:, :5]),
+        lambda layer, given: layer(given) if given.shape[1] == 5 else layer(given) + 1e-6,
+        lambda layer, given: layer(given) if given.shape[1] <= ROWS else torch.zeros_like(given),
+    ],
+    ids=["a fixed length", "other numbers", "numbers past the end"],
+)
+def test_a_wrong_graph_is_found(wrong):
+    layer = Layer("learned").eval()
+    with pytest.raises(AssertionError):
+        require_same_at_other_lengths(layer, lambda given: wrong(layer, given))
+
+
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("spec", [*TABLES, *ADDING])
 def test_an_exported_graph_answers_at_other_lengths(spec, strict):
