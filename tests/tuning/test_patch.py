@@ -170,7 +170,7 @@ def test_a_patch_puts_nothing_but_lengths_into_a_configuration(run: Run, tmp_pat
 
 def test_a_model_is_no_patch(run: Run) -> None:
     for other in (run[1] / "model.safetensors", run[2] / "state.safetensors"):
-        with pytest.raises(DataError, match="no table patch"):
+        with pytest.raises(DataError, match="not a table patch"):
             milepost.patch(run[0], other)
 
 

@@ -334,7 +334,7 @@ def test_a_dry_run_writes_nothing(pair: Pair, texts: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("aim", "error", "match"),
     [
-        (Aim(rows="some"), OptionError, "one of its words"),
+        (Aim(rows="some"), OptionError, "invalid value for rows"),
         (Aim(trained_length=99), OptionError, "no new rows"),
         (Aim(window=49), OptionError, "does not fit"),
         (Aim(window=3), OptionError, "too short"),

@@ -124,7 +124,7 @@ def compare(
         batch_seeds, processes_per_trial, distributed, ray, gpus_per_trial: many seeds at once, many processes for one trial,
             or a Ray cluster (``milepost.comparison.Scale``).
         out: the run folder; ``milepost-runs/<task>-<hash of the design>`` by default.
-        restart: train all trials of the folder anew.
+        restart: train all trials of the folder again.
         retry_failed: run trials again that raised or diverged; without it their reasons are told again.
         keep_models: leave each trial's model as a folder, ``trials/<key>/model``, for ``milepost.load``.
         checkpoint_seconds: time between two checkpoints of a trial; 0 is each step. The result is the same.

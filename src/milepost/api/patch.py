@@ -48,7 +48,7 @@ def patch(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     patch(folder, f"{folder}/config.json")
     Traceback (most recent call last):
-    milepost.errors.DataError: [MP110] this is no table patch
+    milepost.errors.DataError: [MP110] this is not a table patch
       got: '...config.json'
       fix: milepost tune --save patch makes one
     """

@@ -84,7 +84,7 @@ def tune(
 
     >>> tune("no-such-model", "builtin:python-docs", rows="some")
     Traceback (most recent call last):
-    milepost.errors.OptionError: [MP105] rows takes one of its words
+    milepost.errors.OptionError: [MP105] invalid value for rows
       got: 'some'
       fix: one of: new, all
     """

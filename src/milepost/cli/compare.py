@@ -22,7 +22,7 @@ _TASK = (
     "What the models are asked to do: causal-lm, masked-lm, classify, tag, forecast, images, "
     "copy, reverse, addition, parity, sorting, needle."
 )
-_PRESET = "Sizes to begin from; options beside it win."
+_PRESET = "Sizes to start from; explicit options override them."
 _EPILOG = """\b
 Examples:
   milepost compare
@@ -113,7 +113,7 @@ option = options_of(compare)
 @option("--gpus-per-trial", show_default=False, help="GPUs that Ray reserves for a trial, or a share of one.")
 @option("--out", help="Run folder.  [default: milepost-runs/TASK-HASH]")
 @option("--dry-run", is_flag=True, help="List the trials; train nothing.")
-@option("--restart", is_flag=True, help="Train all trials of the run folder anew.")
+@option("--restart", is_flag=True, help="Train all trials of the run folder again.")
 @option("--retry-failed", is_flag=True, help="Run trials again that failed or diverged.")
 @option("--keep-models", is_flag=True, help="Keep each trial's model as a folder for inspect.")
 @click.option("--live", is_flag=True, help="Show each trial as it runs, on a terminal.")

@@ -24,7 +24,7 @@ class Job:
 
     Args:
         keep_model: whether its model is to be kept too.
-        again: whether to begin anew, though the trial was trained and diverged.
+        again: whether to start again, although the trial was trained and diverged.
         failures: how often the trial has failed or diverged so far.
         companions: trials that are to be trained together with this one, as a batch of models.
     """

@@ -219,7 +219,7 @@ def hash_texts(texts: Iterable[str]) -> str:
             raise DataError(
                 "a text holds half a surrogate pair",
                 got=f"text {number}, character {error.start}: \\u{ord(text[error.start]):04x}",
-                fix="write the file anew from proper Unicode",
+                fix="write the file again from valid Unicode text",
             ) from None
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
     return digest.hexdigest()

@@ -72,7 +72,7 @@ def require_verify(verify: str) -> None:
     """
     if verify not in VERIFY:
         raise OptionError(
-            "verify takes one of its words", got=ascii(verify)[:80], fix=f"one of: {', '.join(VERIFY)}"
+            "invalid value for verify", got=ascii(verify)[:80], fix=f"one of: {', '.join(VERIFY)}"
         )
 
 

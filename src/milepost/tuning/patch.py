@@ -86,7 +86,7 @@ class Patch:
                 found = read(path, tensor=_ROWS, first_row=0)
         if found is None or found.metadata.get("format") != _FORMAT:
             raise DataError(
-                "this is no table patch",
+                "this is not a table patch",
                 got=ascii(os.fspath(path))[:200],
                 fix="milepost tune --save patch makes one",
             )

@@ -57,9 +57,7 @@ def tune_rows(
         MilepostError: as `milepost.tune`.
     """
     if save not in SAVE:
-        raise OptionError(
-            "save takes one of its words", got=ascii(save)[:80], fix=f"one of: {', '.join(SAVE)}"
-        )
+        raise OptionError("invalid value for save", got=ascii(save)[:80], fix=f"one of: {', '.join(SAVE)}")
     job = plan_job(model, data, aim or Aim(), recipe or Recipe())
     folder = expand(out) if out is not None else Path("milepost-runs") / f"tune-{key_of(job.identity)}"
     head = {

@@ -88,7 +88,7 @@ class RunFolder:
                 raise FolderError(
                     "the trials here were trained under another environment",
                     got="; ".join(differences),
-                    fix="go back to that environment, or begin anew with --restart",
+                    fix="go back to that environment, or start again with --restart",
                 )
 
     def begin(self, design: Design, environment: dict[str, Any]) -> None:

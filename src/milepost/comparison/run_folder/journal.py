@@ -114,7 +114,7 @@ class Journal:
         for number, line in enumerate(lines, 1):
             entry = _parse(line)
             if entry is None:
-                remarks.append(f"{self.path}: line {number} is damaged and was passed over")
+                remarks.append(f"{self.path}: line {number} is damaged and was skipped")
             else:
                 entries.append(entry)
         if tail:

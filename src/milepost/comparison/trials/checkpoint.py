@@ -184,7 +184,7 @@ class Checkpoints:
             raise FolderError(
                 "a checkpoint here was written under another environment",
                 got=f"{self._folder}: {'; '.join(differences)}",
-                fix="go back to that environment, or begin anew with --restart",
+                fix="go back to that environment, or start again with --restart",
             )
         return state
 

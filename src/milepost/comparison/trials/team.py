@@ -31,7 +31,7 @@ class Team:
         return not self._sharded
 
     def part(self, batch: Batch, weigh: Callable[[Batch], int]) -> tuple[Batch, float]:
-        """This process's rows of a batch, and what its loss counts beside the mean over processes."""
+        """This process's rows of a batch, and its share of the loss in the mean over processes."""
         rows = len(next(iter(batch.values()))) // self.size
         mine = {name: array[self.rank * rows : (self.rank + 1) * rows] for name, array in batch.items()}
         return mine, self.size * weigh(mine) / weigh(batch)

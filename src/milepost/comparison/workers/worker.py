@@ -195,7 +195,7 @@ class _Work:
                 facts |= {"host": socket.gethostname(), "process": os.getpid()}
             self.folder.journal.append(event, trial.key(), **facts)
             if event == "damaged":
-                self.tell(Reply("note", note=f"{facts['file']} is damaged and was passed over"))
+                self.tell(Reply("note", note=f"{facts['file']} is damaged and was skipped"))
 
         running = self.order.running
         return Checkpoints(

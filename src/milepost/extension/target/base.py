@@ -80,7 +80,7 @@ def refuse_disagreement(checkpoint: Checkpoint, tables: Sequence[PositionTable])
             raise ExtendRefused(
                 "the family of this model is unknown, and with it what else holds its length",
                 got=f"{checkpoint.model_type!a}, {table.key!a}",
-                fix="extend the weights file alone, without a config.json beside it",
+                fix="extend the weights file alone, without a config.json next to it",
             )
         if checkpoint.config and table.expected_rows != len(table.rows):
             raise DataError(

@@ -112,7 +112,7 @@ def _explain(checkpoint: Checkpoint, learned: Sequence[PositionTable], to: objec
         return ExtendRefused(
             "this model has no position table to extend: rotary positions are scaled instead",
             got=named,
-            fix=f'in config.json set "max_position_embeddings": {new} and, beside its rope_theta, "rope_parameters": '
+            fix=f'in config.json set "max_position_embeddings": {new} and, next to its rope_theta, "rope_parameters": '
             f'{{"rope_type": "yarn", "factor": {factor}, "original_max_position_embeddings": {old}}}',
         )
     instead = _INSTEAD.get(order, "name the table, if there is one: --tensor KEY --first-row N")

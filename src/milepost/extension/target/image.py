@@ -62,7 +62,7 @@ def _size_in_pixels(match: Match, old: Any, to: Size) -> Any:
     patches = patch if isinstance(patch, list | tuple) else (patch, patch)
     if any(side % int(p or 1) for side, p in zip(sides, patches[-2:], strict=False)):
         raise OptionError(
-            "the size is no whole number of patches", got=f"{sides}", fix=f"multiples of {patches[-1]}"
+            "the size is not a whole number of patches", got=f"{sides}", fix=f"multiples of {patches[-1]}"
         )
     if isinstance(old, list | tuple):
         return [*old[:-2], *sides]

@@ -52,7 +52,7 @@ def _refuse_half_windows(match: Match, to: int) -> None:
     step, segment = step_of(match, to), segment_of(match)
     if to % step:
         raise OptionError(
-            "the length is no whole number of attention windows",
+            "the length is not a whole number of attention windows",
             got=f"{to} positions, windows of {step}",
             fix=f"ask for {to + -to % step}",
         )

@@ -218,7 +218,9 @@ def _references(
         difference = measure_difference(_differences(np.array(parts["values"]), np.array(own["values"])))
         verdict = _verdict(metric, difference, difference.p)
         decided = verdict in ("better", "worse")
-        words = f"{verdict} than that" if decided else "not told apart from that by these documents"
+        words = (
+            f"{verdict} than that" if decided else "no significant difference from that on these documents"
+        )
         yield (
             f"the mean of a document's parts, which needs no extension, gives {parts['value']:.3f} "
             f"against {own['value']:.3f} of {row[0]['method']}: {words}"

@@ -109,7 +109,7 @@ class TuningState:
             raise FolderError(
                 "the state of the run is not what was written",
                 got=f"{path}: {error}",
-                fix="delete the file; training then begins anew",
+                fix="delete the file; training then starts again",
             ) from None
         fields["history"] = tuple((step, loss) for step, loss in fields["history"])
         return cls(TuningProgress(**fields), tensors)

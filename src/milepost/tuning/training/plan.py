@@ -116,7 +116,7 @@ def plan_job(model: str | os.PathLike[str], data: str, aim: Aim, recipe: Recipe)
     """
     if aim.rows not in ROWS:
         raise OptionError(
-            "rows takes one of its words", got=ascii(aim.rows)[:80], fix=f"one of: {', '.join(ROWS)}"
+            "invalid value for rows", got=ascii(aim.rows)[:80], fix=f"one of: {', '.join(ROWS)}"
         )
     source = find_source(model, None)
     checkpoint = read(source.weights or source.folder)

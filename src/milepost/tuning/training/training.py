@@ -69,7 +69,7 @@ class Recipe:
             )
         if self.precision not in ("float32", "bfloat16"):
             raise OptionError(
-                "precision takes one of its words", got=ascii(self.precision)[:40], fix="float32 or bfloat16"
+                "invalid value for precision", got=ascii(self.precision)[:40], fix="float32 or bfloat16"
             )
 
     def learning_rate(self, step: int, scale: float = 1.0) -> float:
